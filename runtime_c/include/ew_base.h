@@ -1,0 +1,31 @@
+/* What every generated file and every kernel shares: status codes, linkage and alignment. No code. */
+#ifndef EW_BASE_H
+#define EW_BASE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* What the functions of a generated model return. */
+typedef enum ew_status {
+    EW_OK = 0,
+    EW_BAD_ARGUMENT = 1 /* a buffer is NULL or not aligned for its type; nothing was written */
+} ew_status;
+
+/* Linkage of a kernel. By default its body is inlined into each layer, where every shape is a literal and the
+ * compiler folds it. With EW_KERNEL_SHARED there is one copy, called by all layers: smaller and slower.
+ * A library build (SConstruct) defines EW_KERNEL to nothing, for external linkage. */
+#ifndef EW_KERNEL
+#if defined(EW_KERNEL_SHARED)
+#define EW_KERNEL static __attribute__((noinline, unused))
+#else
+#define EW_KERNEL static inline __attribute__((always_inline))
+#endif
+#endif
+
+#define EW_INLINE static inline __attribute__((always_inline))
+#define EW_ALIGN(n_bytes) __attribute__((aligned(n_bytes)))
+
+/* Highest rank that the n-dimensional kernels take. */
+#define EW_MAX_RANK 8
+
+#endif

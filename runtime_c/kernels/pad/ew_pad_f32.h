@@ -1,0 +1,67 @@
+/* Padding and cropping, float32. */
+#ifndef EW_PAD_F32_H
+#define EW_PAD_F32_H
+
+#include "ew_base.h"
+#include "ew_index.h"
+
+typedef enum ew_pad_mode {
+    EW_PAD_CONSTANT = 0, /* `value` */
+    EW_PAD_EDGE = 1,     /* the nearest element: a a [a b c] c c */
+    EW_PAD_REFLECT = 2,  /* mirrored at the edge element, which is not repeated: c b [a b c] b a */
+    EW_PAD_WRAP = 3      /* repeated: b c [a b c] a b */
+} ew_pad_mode;
+
+typedef struct {
+    int32_t rank;                     /* 1..EW_MAX_RANK */
+    int32_t in_dims[EW_MAX_RANK];     /* >= 1 */
+    int32_t out_dims[EW_MAX_RANK];    /* >= 1; what is padded or cropped at the end follows from it */
+    int32_t pads_before[EW_MAX_RANK]; /* elements put in front; negative: dropped */
+    int32_t mode;                     /* ew_pad_mode */
+    float value;                      /* EW_PAD_CONSTANT only */
+} ew_pad_f32_params;
+
+/* The element of a dimension of size `in` that position `at` shows (at < 0 or at >= in: padding), or -1: the constant.
+ */
+EW_INLINE int32_t ew_pad_source(int32_t at, int32_t in, int32_t mode)
+{
+    if (at >= 0 && at < in) {
+        return at;
+    }
+    if (mode == EW_PAD_CONSTANT) {
+        return -1;
+    }
+    if (mode == EW_PAD_EDGE || in == 1) {
+        return at < 0 ? 0 : in - 1;
+    }
+    const int32_t period = mode == EW_PAD_REFLECT ? 2 * (in - 1) : in;
+    const int32_t phase = (at % period + period) % period;
+    return phase < in ? phase : period - phase;
+}
+
+/* y[o] = x[o - pads_before], with positions outside x filled as `mode` says (the whole of x, cropped elements included,
+ * is what is mirrored or repeated). Buffers are dense and do not overlap. */
+EW_KERNEL void ew_pad_f32(const float *restrict x, float *restrict y, const ew_pad_f32_params *p)
+{
+    const int32_t last = p->rank - 1;
+    int32_t index[EW_MAX_RANK] = {0};
+    do {
+        const float *row = x;
+        int32_t stride = p->in_dims[last];
+        int32_t inside = 1;
+        EW_UNROLL
+        for (int32_t axis = last - 1; axis >= 0; --axis) {
+            const int32_t source = ew_pad_source(index[axis] - p->pads_before[axis], p->in_dims[axis], p->mode);
+            inside = inside && source >= 0;
+            row += inside ? source * stride : 0;
+            stride *= p->in_dims[axis];
+        }
+        for (int32_t o = 0; o < p->out_dims[last]; ++o) {
+            const int32_t source = ew_pad_source(o - p->pads_before[last], p->in_dims[last], p->mode);
+            y[o] = inside && source >= 0 ? row[source] : p->value;
+        }
+        y += p->out_dims[last];
+    } while (ew_index_next(last, p->out_dims, index));
+}
+
+#endif
