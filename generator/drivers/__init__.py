@@ -1,0 +1,1 @@
+"""Everything that talks to something outside Python: processes, emulators, serial links, boards."""

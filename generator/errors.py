@@ -1,0 +1,61 @@
+"""The errors a user can meet: one root, a small family, an exit status each.
+
+A message says what, where, the numbers, and the next step. The command line prints it as one line
+(or one line a problem) without a traceback; a Python caller catches `EdgewrightError`.
+"""
+
+from __future__ import annotations
+
+
+class EdgewrightError(Exception):
+    """Root of all errors that edgewright raises on purpose; `exit_status` is the command line's."""
+
+    exit_status = 2
+
+
+class ModelError(EdgewrightError):
+    """The model file is missing, damaged, or not a model."""
+
+
+class UnsupportedError(EdgewrightError):
+    """The model is legal and asks for something that edgewright does not do."""
+
+
+class ShapeError(EdgewrightError):
+    """Shapes or data types do not fit each other, or a dimension is not known."""
+
+
+class QuantizationError(EdgewrightError):
+    """A calibration or an integer range is at fault."""
+
+
+class MemoryPlanError(EdgewrightError):
+    """The model does not fit the board's memory."""
+
+
+class TargetError(EdgewrightError):
+    """A target is unknown, or its description is at fault."""
+
+
+class ToolError(EdgewrightError):
+    """A compiler, builder, emulator or flasher is missing or failed."""
+
+
+class DataError(EdgewrightError):
+    """The data file given by the user does not fit the model."""
+
+
+class PortError(EdgewrightError):
+    """A port does not exist, or nothing answers on it."""
+
+
+class DeviceError(EdgewrightError):
+    """A device that had answered failed, went silent, or sent nonsense."""
+
+    exit_status = 3
+
+
+class InternalError(EdgewrightError):
+    """A stage broke its own promise (the verifier found an illegal graph or plan): a bug here, not there."""
+
+    exit_status = 3

@@ -1,0 +1,140 @@
+/* A device for tests/test_link.py: the link core with a port over standard input and output, and a model that
+ * computes y[i] = 2 * x[i] + bias[i % 5] on samples of a size given when it starts.
+ *
+ *   link_device ELEMENTS BATCH_MEMORY_BYTES [KEY=NUMBER]...
+ *     delay_us=N   each inference takes that long
+ *     die_at=N     exits in inference N (from 0)
+ *     restart_at=N starts anew, as a board after a reset, in inference N
+ *     fail_at=N    inference N returns a bad status
+ *     stack=N      what the stack gauge says; 0: not measured */
+#define _DEFAULT_SOURCE
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "ew_link.h"
+#include "ew_port.h"
+
+#define MAX_ELEMENTS 4096u
+
+static char **arguments;
+static uint32_t n_elements;
+static long delay_us, die_at = -1, restart_at = -1, fail_at = -1, stack_used;
+static long n_invoked;
+static uint8_t *batch_memory;
+static size_t batch_memory_bytes;
+
+void ew_port_init(void) {}
+
+size_t ew_port_read(uint8_t *dst, size_t max_bytes) {
+    const ssize_t n_bytes = read(STDIN_FILENO, dst, max_bytes);
+    return n_bytes > 0 ? (size_t)n_bytes : 0u;
+}
+
+void ew_port_write(const uint8_t *src, size_t n_bytes) {
+    while (n_bytes > 0u) {
+        const ssize_t sent = write(STDOUT_FILENO, src, n_bytes);
+        if (sent <= 0) {
+            exit(3);
+        }
+        src += sent;
+        n_bytes -= (size_t)sent;
+    }
+}
+
+uint64_t ew_port_ticks(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+uint32_t ew_port_timer_hz(void) { return 1000000u; }
+void ew_port_roi_begin(void) {}
+void ew_port_roi_end(void) {}
+
+uint8_t *ew_port_batch_memory(size_t *n_bytes) {
+    *n_bytes = batch_memory_bytes;
+    return batch_memory;
+}
+
+void ew_port_stack_paint(void) {}
+size_t ew_port_stack_used_bytes(void) { return (size_t)stack_used; }
+size_t ew_port_stack_size_bytes(void) { return stack_used > 0 ? 8192u : 0u; }
+
+void ew_port_reset(void) {
+    execv("/proc/self/exe", arguments);
+    exit(4);
+}
+
+static ew_status invoke(const uint8_t *input, uint8_t *output) {
+    const float *x = (const float *)(const void *)input;
+    const uint8_t *bias = input + 4u * n_elements;
+    float *y = (float *)(void *)output;
+    if (n_invoked == die_at) {
+        _exit(5);
+    }
+    if (n_invoked == restart_at) {
+        arguments[2 + 1] = NULL; /* the new process has no such plan */
+        ew_port_reset();
+    }
+    if (n_invoked == fail_at) {
+        return EW_BAD_ARGUMENT;
+    }
+    n_invoked++;
+    if (delay_us > 0) {
+        usleep((useconds_t)delay_us);
+    }
+    for (uint32_t i = 0; i < n_elements; i++) {
+        y[i] = 2.0f * x[i] + (float)bias[i % 5u];
+    }
+    return EW_OK;
+}
+
+static uint32_t round_up_8(uint32_t n_bytes) { return (n_bytes + 7u) / 8u * 8u; }
+
+int main(int argc, char **argv) {
+    static const uint8_t build_id[16] = "build-0123456789";
+    static const uint8_t sha256[32] = "sha256-sha256-sha256-sha256-0123";
+    uint32_t x_dims[2] = {1, 0};
+    const uint32_t bias_dims[1] = {5};
+    arguments = argv;
+    if (argc < 3) {
+        return 2;
+    }
+    n_elements = (uint32_t)atoi(argv[1]);
+    batch_memory_bytes = (size_t)atol(argv[2]);
+    batch_memory = malloc(batch_memory_bytes + 1u);
+    for (int i = 3; i < argc; i++) {
+        (void)sscanf(argv[i], "delay_us=%ld", &delay_us);
+        (void)sscanf(argv[i], "die_at=%ld", &die_at);
+        (void)sscanf(argv[i], "restart_at=%ld", &restart_at);
+        (void)sscanf(argv[i], "fail_at=%ld", &fail_at);
+        (void)sscanf(argv[i], "stack=%ld", &stack_used);
+    }
+    if (n_elements == 0u || n_elements > MAX_ELEMENTS || batch_memory == NULL) {
+        return 2;
+    }
+    x_dims[1] = n_elements;
+    const ew_link_tensor inputs[2] = {
+        {"x", EW_LINK_F32, 2, x_dims, 0, 4u * n_elements},
+        {"bias \xc3\xa4\xc3\xb6\xc3\xbc", EW_LINK_U8, 1, bias_dims, 4u * n_elements, 5},
+    };
+    const ew_link_tensor outputs[1] = {{"y", EW_LINK_F32, 2, x_dims, 0, 4u * n_elements}};
+    const ew_link_model model = {
+        .name = "twice",
+        .build_id = build_id,
+        .model_sha256 = sha256,
+        .n_inputs = 2,
+        .n_outputs = 1,
+        .inputs = inputs,
+        .outputs = outputs,
+        .input_bytes = round_up_8(4u * n_elements + 5u),
+        .output_bytes = round_up_8(4u * n_elements),
+        .invoke = invoke,
+    };
+    const int status = ew_link_serve(&model);
+    free(batch_memory);
+    return status == 0 ? 0 : 6;
+}
