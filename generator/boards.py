@@ -1,0 +1,390 @@
+"""What a board is: `targets/<name>/target.toml` read into a checked, frozen `Target`.
+
+In: a target's name, or a folder of the user's own that holds a target.toml. Out: a `Target`; every file it
+names has been found. This room never asks which board it is, never starts a process and writes nothing.
+Adding a board is adding a folder; `targets/README.md` explains every key.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, ValidationError, model_validator
+from pydantic_core import ErrorDetails
+
+from edgewright.errors import TargetError
+from edgewright.resources import resource_dir
+
+FILE_NAME = "target.toml"
+_COMPILED_SUFFIXES = (".c", ".S")
+_PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
+_STACK_ALIGN_BYTES = 8  # AAPCS, RISC-V needs 16 and rounds up in its linker script
+
+Text = Annotated[str, Field(strict=True, min_length=1)]
+Identifier = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+Positive = Annotated[int, Field(strict=True, gt=0)]
+NonNegative = Annotated[int, Field(strict=True, ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class _Table(BaseModel):
+    """A table of target.toml: unknown keys are mistakes, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Memory(_Table):
+    """One region of the memory map. Code goes to the first flash region, data to the first RAM region."""
+
+    name: Identifier
+    kind: Literal["flash", "ram"]
+    origin: NonNegative
+    bytes: Positive
+
+    @property
+    def end(self) -> int:
+        """First address behind the region."""
+        return self.origin + self.bytes
+
+
+class Toolchain(_Table):
+    """How C is compiled for the board: a CMake toolchain file and the flags that choose the core."""
+
+    file: Text
+    compiler: Text
+    cpu_flags: tuple[Text, ...] = ()
+
+
+class SourceFile(_Table):
+    """One file that the generated project gets in its target/ folder."""
+
+    source: Text
+    name: Text = ""
+    compile: StrictBool | None = None
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the source is a Jinja template."""
+        return self.source.endswith(".j2")
+
+    @property
+    def out_name(self) -> str:
+        """File name in the generated project's target/ folder."""
+        return self.name or PurePosixPath(self.source).name.removesuffix(".j2")
+
+    @property
+    def compiled(self) -> bool:
+        """Whether the file is handed to the compiler (by its suffix, unless `compile` says otherwise)."""
+        return self.out_name.endswith(_COMPILED_SUFFIXES) if self.compile is None else self.compile
+
+
+class Build(_Table):
+    """Flags beside the core's own: for compiling, for linking, and libraries by name."""
+
+    flags: tuple[Text, ...] = ()
+    link_flags: tuple[Text, ...] = ()
+    libraries: tuple[Text, ...] = ()
+
+
+class Stack(_Table):
+    """The stack that the linker script sets aside."""
+
+    bytes: Annotated[int, Field(strict=True, gt=0, multiple_of=_STACK_ALIGN_BYTES)]
+
+
+class Interrupts(_Table):
+    """The external interrupt lines: how many the vector table has, and the C function behind each used one."""
+
+    count: Positive
+    handlers: dict[Identifier, NonNegative] = {}
+
+    @property
+    def table(self) -> tuple[str | None, ...]:
+        """The handler of each line in order; None where nothing is connected."""
+        by_number = {number: name for name, number in self.handlers.items()}
+        return tuple(by_number.get(number) for number in range(self.count))
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for name, number in self.handlers.items():
+            if number >= self.count:
+                raise ValueError(f"handlers.{name} is line {number}, but count = {self.count}")
+        if len(set(self.handlers.values())) < len(self.handlers):
+            raise ValueError("two handlers claim the same line")
+        return self
+
+
+class Markers(_Table):
+    """Opcodes, of `bytes` bytes each, that begin and end one inference and that bracket an interrupt handler."""
+
+    bytes: Literal[2, 4]
+    begin: NonNegative
+    end: NonNegative
+    pause: NonNegative
+    resume: NonNegative
+
+
+class Counting(_Table):
+    """How instructions are counted in the emulator: by a plugin, or else by a timer that counts instructions.
+
+    `plugin` is the plugin's C source; `plugin_argv` has {plugin}, the built file with its arguments.
+    With `icount_argv` the board's timer runs in step with instructions: `icount_instructions_per_tick` of them a tick.
+    """
+
+    plugin: Text
+    plugin_argv: tuple[Text, ...]
+    markers: Markers
+    icount_argv: tuple[Text, ...]
+    icount_instructions_per_tick: Positive
+
+
+class Emulator(_Table):
+    """How the board's emulator is started.
+
+    argv has {elf}, and may have {port} (a free local TCP port). `ready` is a regular expression: the line on standard
+    error that says it is listening; its group `port`, if any, is the port in use. `url` is what pyserial opens.
+    """
+
+    argv: tuple[Text, ...]
+    machine: Text
+    ready: Text
+    url: Text = "socket://127.0.0.1:{port}"
+    startup_timeout_s: Seconds = 10.0
+    counting: Counting | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.argv:
+            raise ValueError("argv is empty")
+        _check_placeholders("argv", self.argv, needed={"elf"}, known={"elf", "port"})
+        _check_placeholders("url", (self.url,), needed=set(), known={"port"})
+        if self.counting is not None:
+            _check_placeholders("counting.plugin_argv", self.counting.plugin_argv, needed={"plugin"}, known={"plugin"})
+            _check_placeholders("counting.icount_argv", self.counting.icount_argv, needed=set(), known=set())
+        try:
+            groups = re.compile(self.ready).groupindex
+        except re.error as error:
+            raise ValueError(f"ready is not a regular expression: {error}") from None
+        if "port" not in groups and not any("{port}" in word for word in self.argv):
+            raise ValueError("no port: argv has no {port}, and ready has no group (?P<port>...)")
+        return self
+
+
+class Tool(_Table):
+    """A program that building or running for the board needs, and the Debian packages that bring it."""
+
+    name: Text
+    apt: tuple[Text, ...] = ()
+    purpose: Text
+
+
+class Target(_Table):
+    """One board, as its target.toml describes it. Shared code never asks for the name: it asks for the data."""
+
+    name: Text
+    description: Text
+    cpu: Text
+    isa: Text
+    evidence: Literal["host", "emulated", "hardware"]
+    device: Literal["library", "emulator", "serial"]
+    clock_hz: Positive | None = None
+    toolchain: Toolchain
+    memory: tuple[Memory, ...] = ()
+    file: tuple[SourceFile, ...]
+    build: Build = Build()
+    stack: Stack | None = None
+    defines: dict[Identifier, Annotated[int, Field(strict=True)] | Text] = {}
+    interrupts: Interrupts | None = None
+    emulator: Emulator | None = None
+    tool: tuple[Tool, ...] = ()
+    _folder: Path = PrivateAttr(default=Path())
+
+    @property
+    def folder(self) -> Path:
+        """The folder that target.toml lies in."""
+        return self._folder
+
+    @property
+    def flash_bytes(self) -> int | None:
+        """All flash of the memory map; None where there is no map (the host)."""
+        return self._sum("flash")
+
+    @property
+    def ram_bytes(self) -> int | None:
+        """All RAM of the memory map; None where there is no map (the host)."""
+        return self._sum("ram")
+
+    @property
+    def code_memory(self) -> Memory | None:
+        """The region that code and constants are linked to: the first flash."""
+        return next((region for region in self.memory if region.kind == "flash"), None)
+
+    @property
+    def data_memory(self) -> Memory | None:
+        """The region that data, arena, stack and batches are linked to: the first RAM."""
+        return next((region for region in self.memory if region.kind == "ram"), None)
+
+    def resolve(self, path: str) -> Path:
+        """Find a file that target.toml names: in targets/, or for a board of the user's own in its folder first.
+
+        Raises: TargetError where it is absent or lies outside these folders.
+        """
+        pure = PurePosixPath(path)
+        shared = resource_dir("targets").resolve()
+        own = self._folder.resolve()
+        roots = (shared,) if own.is_relative_to(shared) else (own, shared)
+        if pure.is_absolute() or ".." in pure.parts or "\\" in path:
+            raise TargetError(f"'{path}' leads outside {_words(roots)}")
+        for root in roots:
+            candidate = (root / pure).resolve()
+            if candidate.is_file():
+                if not candidate.is_relative_to(root):
+                    raise TargetError(f"'{path}' leads outside {root}")
+                return candidate
+        raise TargetError(f"no file '{path}' in {_words(roots)}")
+
+    def _sum(self, kind: str) -> int | None:
+        return sum(region.bytes for region in self.memory if region.kind == kind) if self.memory else None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for region in self.memory:
+            for other in self.memory:
+                if region is not other and region.name == other.name:
+                    raise ValueError(f"memory: two regions are called '{region.name}'")
+                if region is not other and region.origin < other.end and other.origin < region.end:
+                    raise ValueError(f"memory: '{region.name}' and '{other.name}' overlap")
+        if self.device != "library":
+            for kind in ("flash", "ram"):
+                if not any(region.kind == kind for region in self.memory):
+                    raise ValueError(f'memory: no region of kind = "{kind}"; expected a [[memory]] table')
+            if self.stack is None:
+                raise ValueError("stack: missing; expected [stack] with bytes")
+            if self.data_memory and self.stack.bytes > self.data_memory.bytes:
+                raise ValueError(f"stack.bytes: {self.stack.bytes} B do not fit in '{self.data_memory.name}'")
+        if (self.device == "emulator") != (self.emulator is not None):
+            raise ValueError('emulator: expected an [emulator] table exactly when device = "emulator"')
+        names = [file.out_name for file in self.file]
+        for name in names:
+            if names.count(name) > 1 or "/" in name or "\\" in name or name in (".", ".."):
+                raise ValueError(f"file: '{name}' is not a plain file name that occurs once")
+        return self
+
+
+def targets_dir() -> Path:
+    """Return the folder of the boards that come with edgewright."""
+    return resource_dir("targets")
+
+
+def target_names() -> tuple[str, ...]:
+    """Return the names of all boards that come with edgewright, in order."""
+    return tuple(sorted(path.parent.name for path in targets_dir().glob(f"[!_]*/{FILE_NAME}")))
+
+
+def list_targets() -> tuple[Target, ...]:
+    """Read all boards that come with edgewright, in order of name. Raises: TargetError."""
+    return tuple(_read(targets_dir() / name) for name in target_names())
+
+
+def load_target(name: str | Path) -> Target:
+    """Read the board called `name`, or the one in the folder `name`.
+
+    A name wins over a folder of the same name; `./name` is always the folder.
+    Raises: TargetError where there is none (with near matches), or where target.toml is at fault.
+    """
+    names = target_names()
+    if str(name) in names:
+        return _read(targets_dir() / str(name))
+    folder = Path(name)
+    if folder.is_dir():
+        return _read(folder)
+    if folder.name == FILE_NAME and folder.is_file():
+        return _read(folder.parent)
+    near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
+    hint = f"did you mean {_words(near)}?" if near else f"known targets: {', '.join(names)}."
+    raise TargetError(f"unknown target '{name}': {hint} A folder with a {FILE_NAME} is taken as well.")
+
+
+def _read(folder: Path) -> Target:
+    """Read and check folder/target.toml."""
+    path = folder / FILE_NAME
+    label = f"{folder.resolve().name}/{FILE_NAME}"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TargetError(f"{label}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TargetError(f"{label}: is not TOML: {error}") from error
+    try:
+        target = Target.model_validate(data)
+    except ValidationError as error:
+        problems = [f"{label}: {_describe(detail)}" for detail in error.errors()]
+        raise TargetError("\n".join(problems)) from None
+    if target.name != folder.resolve().name:
+        raise TargetError(f"{label}: name: expected the folder's name '{folder.resolve().name}', got '{target.name}'")
+    target._folder = folder
+    for key, named in _named_files(target):
+        try:
+            target.resolve(named)
+        except TargetError as error:
+            raise TargetError(f"{label}: {key}: {error}") from None
+    return target
+
+
+def _named_files(target: Target) -> list[tuple[str, str]]:
+    """Return key and path of every file that the target names."""
+    files = [("toolchain.file", target.toolchain.file)]
+    files += [(f"file[{index}].source", file.source) for index, file in enumerate(target.file)]
+    if target.emulator is not None and target.emulator.counting is not None:
+        files.append(("emulator.counting.plugin", target.emulator.counting.plugin))
+    return files
+
+
+def _check_placeholders(key: str, words: tuple[str, ...], *, needed: set[str], known: set[str]) -> None:
+    """Raise ValueError unless the words have all needed placeholders and no unknown one."""
+    found = {name for word in words for name in _PLACEHOLDER.findall(word)}
+    for name in sorted(needed - found):
+        raise ValueError(f"{key} has no {{{name}}}")
+    for name in sorted(found - known):
+        raise ValueError(f"{key} has an unknown placeholder {{{name}}}")
+
+
+def _describe(detail: ErrorDetails) -> str:
+    """Put one pydantic error into words: the key, what is expected, what was found."""
+    parts = [part for part in detail["loc"] if part != "[key]"]
+    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
+    if detail["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(parts[-1]), _keys_beside(parts), n=1)
+        return f"{key}: unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
+    if detail["type"] == "missing":
+        return f"{key}: missing"
+    message = detail["msg"].removeprefix("Value error, ")
+    if detail["type"] == "value_error":
+        return f"{key}: {message}" if key else message
+    return f"{key}: {message[:1].lower()}{message[1:]}, got {detail['input']!r}"
+
+
+def _keys_beside(parts: list[Any]) -> list[str]:
+    """Return the keys that are legal in the table where the key at the end of `parts` stands."""
+    table: type[BaseModel] = Target
+    for part in parts[:-1]:
+        if isinstance(part, int):
+            continue
+        annotation = table.model_fields[part].annotation
+        models = [
+            arg
+            for arg in (annotation, *getattr(annotation, "__args__", ()))
+            if isinstance(arg, type) and issubclass(arg, BaseModel)
+        ]
+        if not models:
+            return []
+        table = models[0]
+    return list(table.model_fields)
+
+
+def _words(items: Any) -> str:
+    return " or ".join(f"'{item}'" for item in items)

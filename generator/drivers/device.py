@@ -1,0 +1,321 @@
+"""Devices: everything that can run a built model has these methods, be it in-process, emulated or on a desk.
+
+In: a `Firmware` and arrays. Out: a `DeviceRun`. A device is a context manager and leaves no process behind.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from edgewright.build import Firmware
+from edgewright.drivers.emulator import Emulator, start_emulator
+from edgewright.drivers.link import Link, LinkStats
+from edgewright.drivers.process import Background, start
+from edgewright.errors import DeviceError, PortError, TargetError, ToolError
+from edgewright.ir import Array
+from edgewright.samples import check_data, pack, unpack
+
+Progress = Callable[[int], None]
+PTY_PORT = "pty"  # the host's native executable behind a pseudo terminal
+INFERENCE_TIMEOUT_S = 120.0
+_PTY_STARTUP_S = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class DeviceRun:
+    """What came back, and what was measured while it did; a figure that was not measured is None.
+
+    Shapes: `outputs[name]` is (n, *shape of one sample); the others (n,).
+    Units: `latency_us` is real time on this computer or board, never an emulator's.
+    `first_result_at` is time.monotonic() when the first batch's results were here.
+    """
+
+    outputs: Mapping[str, Array]
+    samples: int
+    batches: int
+    seconds: float
+    first_result_at: float
+    instructions: Array | None = None
+    instructions_source: str | None = None
+    latency_us: Array | None = None
+    cycles: Array | None = None
+    link: LinkStats | None = None
+    stack_used_bytes: int | None = None
+
+
+class Device(ABC):
+    """A place where one firmware runs."""
+
+    def __init__(self, firmware: Firmware) -> None:
+        self.firmware = firmware
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of the device; harmless when repeated."""
+
+    @abstractmethod
+    def prepare_for_inference(self) -> None:
+        """Make sure that the device runs this very firmware. Raises: PortError, DeviceError."""
+
+    @abstractmethod
+    def is_alive(self) -> bool:
+        """Whether the device answers."""
+
+    @abstractmethod
+    def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
+        """Run packed samples; returns packed outputs, and a DeviceRun that lacks `outputs`."""
+
+    def predict(
+        self,
+        x: Array | Mapping[str, Array],
+        batch_size: int | None = None,
+        on_progress: Progress | None = None,
+    ) -> DeviceRun:
+        """Run all samples, in batches as large as the device's memory allows or `batch_size`, if that is less.
+
+        Shapes: `x` is (n, *shape of one sample), or such an array for each input by name.
+        Raises: DataError for data that do not fit, DeviceError.
+        """
+        ports = self.firmware.manifest.inputs
+        arrays = x if isinstance(x, Mapping) else {ports[0].name: np.asarray(x)}
+        data = check_data(arrays, ports)
+        packed, run = self._run(pack(data, self.firmware.manifest), batch_size, on_progress)
+        return replace(run, outputs=unpack(packed, self.firmware.manifest))
+
+    def infer(self, x: Array | Mapping[str, Array], batch_size: int | None = None) -> tuple[Array, DeviceRun]:
+        """Return the first output for all samples, and the whole record."""
+        run = self.predict(x, batch_size)
+        return next(iter(run.outputs.values())), run
+
+
+class LibraryDevice(Device):
+    """This computer, in-process: the model as a shared library."""
+
+    def __init__(self, firmware: Firmware) -> None:
+        super().__init__(firmware)
+        self._function: Callable[..., int] | None = None
+
+    def close(self) -> None:
+        """Forget the library (the system keeps it mapped until Python ends)."""
+        self._function = None
+
+    def is_alive(self) -> bool:
+        """Whether the library is loaded."""
+        return self._function is not None
+
+    def prepare_for_inference(self) -> None:
+        """Load the library."""
+        library = self.firmware.library
+        if library is None:
+            raise ToolError(f"'{self.firmware.folder}' has no shared library: run `edgewright build` again")
+        manifest = self.firmware.manifest
+        try:
+            function = getattr(ctypes.CDLL(str(library)), f"{manifest.c_prefix}_run")
+        except (OSError, AttributeError) as error:
+            raise ToolError(f"cannot load {library.name}: {error}") from error
+        function.restype = ctypes.c_int
+        function.argtypes = [ctypes.c_void_p] * (len(manifest.inputs) + len(manifest.outputs))
+        self._function = function
+
+    def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
+        if self._function is None:
+            raise DeviceError("the device is closed")
+        manifest = self.firmware.manifest
+        count = len(packed)
+        outputs = np.zeros((count, manifest.output_bytes), np.uint8)
+        nanoseconds = np.zeros(count, np.int64)
+        started = time.monotonic()
+        first_at = started
+        for index in range(count):
+            source, result = packed[index].ctypes.data, outputs[index].ctypes.data
+            pointers = [source + port.offset_bytes for port in manifest.inputs]
+            pointers += [result + port.offset_bytes for port in manifest.outputs]
+            begin = time.perf_counter_ns()
+            status = self._function(*pointers)
+            nanoseconds[index] = time.perf_counter_ns() - begin
+            if status != 0:
+                raise DeviceError(f"{manifest.c_prefix}_run returned status {status} at sample {index}")
+            if index == 0:
+                first_at = time.monotonic()
+            if on_progress is not None:
+                on_progress(index + 1)
+        batches = -(-count // batch_size) if batch_size else 1
+        run = DeviceRun({}, count, batches, time.monotonic() - started, first_at, latency_us=nanoseconds / 1000.0)
+        return outputs, run
+
+
+class LinkDevice(Device):
+    """A board at the other end of a serial line: real, emulated, or a process behind a pseudo terminal."""
+
+    def __init__(
+        self,
+        firmware: Firmware,
+        url: str,
+        *,
+        emulator: Emulator | None = None,
+        process: Background | None = None,
+        inference_timeout_s: float = INFERENCE_TIMEOUT_S,
+        baudrate: int = 115200,
+    ) -> None:
+        super().__init__(firmware)
+        self._emulator = emulator
+        self._process = process
+        self._inference_timeout_s = inference_timeout_s
+        self._link: Link | None = None
+        self._url = url
+        self._baudrate = baudrate
+        self._timer_hz = 0
+        self._capacity_samples = 0
+
+    def close(self) -> None:
+        """Close the line, and end the emulator or process that was started for it."""
+        try:
+            if self._link is not None:
+                self._link.close()
+        finally:
+            self._link = None
+            if self._emulator is not None:
+                self._emulator.close()
+            if self._process is not None:
+                self._process.stop()
+
+    def is_alive(self) -> bool:
+        """Whether the device answers a HELLO."""
+        try:
+            self.prepare_for_inference()
+        except (PortError, DeviceError):
+            return False
+        return True
+
+    def prepare_for_inference(self) -> None:
+        """Say hello, and check that the device runs this very build."""
+        if self._link is None:
+            self._link = Link.open(self._url, baudrate=self._baudrate)
+        try:
+            info = self._link.hello()
+        except (PortError, DeviceError):
+            if self._emulator is not None:
+                self._emulator.check()
+            raise
+        manifest = self.firmware.manifest
+        if info.build_id.hex() != manifest.build_id:
+            raise PortError(
+                f"{self._url}: the device runs another build ({info.build_id.hex()[:12]}, '{info.name}') than "
+                f"'{self.firmware.folder}' ({manifest.build_id[:12]}): flash it first"
+            )
+        if (info.input_bytes, info.output_bytes) != (manifest.input_bytes, manifest.output_bytes):
+            raise DeviceError(f"{self._url}: the device's sample sizes are not those of its build")
+        self._timer_hz, self._capacity_samples = info.timer_hz, info.capacity_samples
+
+    def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
+        if self._link is None:
+            raise DeviceError(f"{self._url}: the device is closed")
+        link = self._link
+        started = time.monotonic()
+        first_at: list[float] = []
+
+        def progress(done: int) -> None:
+            if done and not first_at:
+                first_at.append(time.monotonic())
+            if on_progress is not None:
+                on_progress(done)
+
+        try:
+            result = link.run_batches(packed, batch_size, self._inference_timeout_s, progress)
+        except DeviceError:
+            if self._emulator is not None:
+                self._emulator.check()
+            raise
+        seconds = time.monotonic() - started
+        stats = link.stats()
+        run = DeviceRun(
+            {}, len(packed), result.batches, seconds, (first_at or [time.monotonic()])[0],
+            link=stats, stack_used_bytes=stats.stack_used_bytes,
+        )  # fmt: skip
+        size = min(len(packed), self._capacity_samples, batch_size or len(packed))
+        order = [
+            before + index
+            for start, before in zip(range(0, len(packed), size), result.runs_before, strict=True)
+            for index in range(min(size, len(packed) - start))
+        ]
+        return result.outputs, self._measured(run, result.ticks, np.asarray(order))
+
+    def _measured(self, run: DeviceRun, ticks: Array, order: Array) -> DeviceRun:
+        """Add instructions, cycles or latency, whichever this device's timer and emulator can tell.
+
+        `order` says for each sample which inference since boot it was.
+        """
+        evidence = self.firmware.target.evidence
+        if self._emulator is None:
+            if evidence == "emulated":
+                return run  # an emulator somebody else started: its timer may follow anything
+            latency = ticks.astype(np.float64) / self._timer_hz * 1e6
+            clock = self.firmware.target.clock_hz
+            cycles = ticks if evidence == "hardware" and clock == self._timer_hz else None
+            return replace(run, latency_us=latency, cycles=cycles)
+        per_tick = self._emulator.instructions_per_tick
+        if per_tick is not None:
+            source = f"icount, resolution {per_tick}"
+            return replace(run, instructions=ticks.astype(np.int64) * per_tick, instructions_source=source)
+        if self._emulator.mode != "plugin":
+            return run
+        counts = np.asarray(self._emulator.read_counts(), np.int64)
+        if order.max() >= len(counts):
+            raise DeviceError(f"the emulator counted {len(counts)} inferences of {order.max() + 1}")
+        return replace(run, instructions=counts[order], instructions_source="plugin, exact")
+
+
+def open_device(
+    firmware: Firmware,
+    port: str | None = None,
+    *,
+    baudrate: int = 115200,
+    inference_timeout_s: float = INFERENCE_TIMEOUT_S,
+) -> Device:
+    """Put the firmware where it runs, and return the device, ready.
+
+    `port`: None for the target's own way (in-process, its emulator, its default port); "pty" for the host's
+    native executable; any pyserial URL.
+    Raises: PortError, TargetError, ToolError, DeviceError.
+    """
+    target = firmware.target
+    device: Device
+    if port == PTY_PORT and target.device == "library":
+        process = start([firmware.elf])
+        try:
+            path = process.wait_for_line(r"^(/dev/\S+)$", _PTY_STARTUP_S).group(1)
+        except BaseException:
+            process.stop()
+            raise
+        device = LinkDevice(firmware, path, process=process, inference_timeout_s=inference_timeout_s)
+    elif port is not None:
+        device = LinkDevice(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate)
+    elif target.device == "library":
+        device = LibraryDevice(firmware)
+    elif target.device == "emulator":
+        emulator = start_emulator(target, firmware.elf)
+        device = LinkDevice(firmware, emulator.url, emulator=emulator, inference_timeout_s=inference_timeout_s)
+    else:
+        raise TargetError(f"'{target.name}' is a board: say which port it is on with --port")
+    try:
+        device.prepare_for_inference()
+    except BaseException:
+        device.close()
+        raise
+    return device

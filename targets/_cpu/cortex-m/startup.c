@@ -1,0 +1,98 @@
+/* Start-up of any Cortex-M: from reset to main(), and what happens when the processor faults. */
+#include "ew_cortex_m.h"
+#include "ew_port.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* linker.ld */
+extern uint32_t ew_data_load[], ew_data_start[], ew_data_end[], ew_bss_start[], ew_bss_end[];
+
+int main(void);
+void ew_reset(void);
+void ew_fault(void);
+void ew_fault_report(const uint32_t *frame, uint32_t exc_return) __attribute__((noreturn, used));
+
+/* The first code to run. Without the FPU switched on the first float instruction faults, and the compiler may put one
+ * anywhere, so this comes before anything else; barriers as DDI 0403, B1.4.7 asks for. The loops are volatile, or the
+ * compiler turns them into calls of memcpy and memset, which is harmless here and not on every core. */
+__attribute__((noreturn)) void ew_reset(void)
+{
+#if defined(__ARM_FP)
+    EW_SCB_CPACR |= EW_SCB_CPACR_FPU_ON;
+    __asm volatile("dsb\n isb" ::: "memory");
+#endif
+    const volatile uint32_t *from = ew_data_load;
+    for (volatile uint32_t *to = ew_data_start; to < (volatile uint32_t *)ew_data_end; to++) {
+        *to = *from++;
+    }
+    for (volatile uint32_t *to = ew_bss_start; to < (volatile uint32_t *)ew_bss_end; to++) {
+        *to = 0u;
+    }
+    (void)main();
+    /* The link on a board never closes, so main() does not return; if it does, start over. */
+    ew_port_reset();
+    for (;;) {
+    }
+}
+
+static char *append_text(char *at, const char *text)
+{
+    while (*text != '\0') {
+        *at++ = *text++;
+    }
+    return at;
+}
+
+static char *append_hex(char *at, const char *label, uint32_t value)
+{
+    at = append_text(at, label);
+    for (int32_t shift = 28; shift >= 0; shift -= 4) {
+        *at++ = "0123456789abcdef"[(value >> shift) & 15u];
+    }
+    return at;
+}
+
+/* Takes the stack that was in use (bit 2 of EXC_RETURN) and lr to the report. The handler has no frame of its own. */
+__attribute__((naked)) void ew_fault(void)
+{
+    __asm volatile("mov r1, lr\n"
+                   "movs r2, #4\n"
+                   "tst r1, r2\n"
+                   "bne 1f\n"
+                   "mrs r0, msp\n"
+                   "b 2f\n"
+                   "1: mrs r0, psp\n"
+                   "2: ldr r2, =ew_fault_report\n"
+                   "bx r2\n"
+                   ".ltorg");
+}
+
+/* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
+ * stops. A fault inside this report locks the core up, which a debugger and an emulator show. The stacked frame is
+ * read last: if the stack pointer itself was at fault, the registers above it have been sent. */
+void ew_fault_report(const uint32_t *frame, uint32_t exc_return)
+{
+    enum { STACKED_LR = 5, STACKED_PC = 6 };
+    char text[128];
+    uint32_t exception = EW_SCB_ICSR & 0x1FFu;
+    (void)ew_irq_save();
+
+    char *at = text;
+    *at++ = '\0';
+    at = append_hex(at, "edgewright fault: exception=", exception);
+    at = append_hex(at, " exc_return=", exc_return);
+    at = append_hex(at, " cfsr=", EW_SCB_CFSR);
+    at = append_hex(at, " hfsr=", EW_SCB_HFSR);
+    ew_port_write((const uint8_t *)text, (size_t)(at - text));
+
+    at = append_hex(text, " bfar=", EW_SCB_BFAR);
+    at = append_hex(at, " pc=", frame[STACKED_PC]);
+    at = append_hex(at, " lr=", frame[STACKED_LR]);
+    *at++ = '\n';
+    *at++ = '\0';
+    ew_port_write((const uint8_t *)text, (size_t)(at - text));
+    for (;;) {
+        ew_wait_for_interrupt();
+    }
+}

@@ -1,0 +1,180 @@
+"""targets/: every board reads, every mistake in a target.toml is named with its file and key, nothing escapes."""
+
+from pathlib import Path
+
+import pytest
+
+from edgewright.boards import list_targets, load_target, target_names
+from edgewright.errors import TargetError
+
+MINIMAL = """
+name = "mine"
+description = "a board"
+cpu = "cortex-m0"
+isa = "armv6-m"
+evidence = "hardware"
+device = "serial"
+
+[toolchain]
+file = "_cpu/cortex-m/toolchain.cmake.j2"
+compiler = "arm-none-eabi-gcc"
+
+[[memory]]
+name = "FLASH"
+kind = "flash"
+origin = 0
+bytes = 65536
+
+[[memory]]
+name = "RAM"
+kind = "ram"
+origin = 0x2000_0000
+bytes = 8192
+
+[[file]]
+source = "_cpu/cortex-m/startup.c"
+
+[stack]
+bytes = 1024
+"""
+
+EMULATOR = """
+[emulator]
+machine = "m"
+argv = ["qemu", "{elf}", "{port}"]
+ready = "listening"
+"""
+
+
+def board(tmp_path: Path, text: str) -> Path:
+    folder = tmp_path / "mine"
+    folder.mkdir(exist_ok=True)
+    (folder / "target.toml").write_text(text)
+    return folder
+
+
+def refused(tmp_path: Path, text: str) -> str:
+    with pytest.raises(TargetError) as caught:
+        load_target(board(tmp_path, text))
+    message = str(caught.value)
+    assert all(line.startswith("mine/target.toml: ") for line in message.splitlines()), message
+    return message
+
+
+def test_every_board_reads():
+    targets = list_targets()
+    assert [target.name for target in targets] == list(target_names())
+    assert {"host", "mps2-an386"} <= set(target_names())
+    assert not any(name.startswith("_") for name in target_names())
+
+
+@pytest.mark.parametrize("name", target_names())
+def test_every_named_file_is_there(name):
+    target = load_target(name)
+    for file in target.file:
+        assert target.resolve(file.source).is_file()
+    assert target.resolve(target.toolchain.file).is_file()
+    assert all(tool.purpose for tool in target.tool)
+
+
+def test_sizes_are_sums_by_kind():
+    board_target = load_target("mps2-an386")
+    assert (board_target.flash_bytes, board_target.ram_bytes) == (4 << 20, 4 << 20)
+    assert board_target.code_memory.origin == 0
+    assert board_target.data_memory.origin == 0x20000000
+    host = load_target("host")
+    assert host.flash_bytes is None
+    assert host.ram_bytes is None
+
+
+def test_a_target_is_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        load_target("host").name = "other"
+
+
+def test_users_own_folder(tmp_path):
+    folder = board(tmp_path, MINIMAL.replace("_cpu/cortex-m/startup.c", "own.c.j2"))
+    (folder / "own.c.j2").write_text("")
+    for path in (folder, str(folder), folder / "target.toml"):
+        target = load_target(path)
+        (file,) = target.file
+        assert (file.out_name, file.rendered, file.compiled) == ("own.c", True, True)
+        assert target.resolve(file.source) == folder / "own.c.j2"
+        assert target.ram_bytes == 8192
+
+
+def test_unknown_name_has_near_matches():
+    with pytest.raises(TargetError, match=r"unknown target 'mps2-an368': did you mean 'mps2-an386'"):
+        load_target("mps2-an368")
+    with pytest.raises(TargetError, match=r"known targets: .*host"):
+        load_target("zzzzzz")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("isa =", "isaa = 'x'\nisa ="), "isaa: unknown key; did you mean 'isa'"),
+        (("[stack]\nbytes", "[stack]\nbites = 8\nbytes"), "stack.bites: unknown key; did you mean 'bytes'"),
+        (('kind = "ram"', 'kind = "ram"\norigins = 1'), "memory[1].origins: unknown key; did you mean 'origin'"),
+        (('cpu = "cortex-m0"\n', ""), "cpu: missing"),
+        (('kind = "ram"', 'kind = "rom"'), "memory[1].kind: input should be 'flash' or 'ram', got 'rom'"),
+        (('kind = "ram"', 'kind = "flash"'), 'no region of kind = "ram"'),
+        (("bytes = 65536", "bytes = 0"), "memory[0].bytes: input should be greater than 0, got 0"),
+        (("bytes = 65536", 'bytes = "64K"'), "memory[0].bytes: input should be a valid integer, got '64K'"),
+        (("origin = 0x2000_0000", "origin = 65535"), "memory: 'FLASH' and 'RAM' overlap"),
+        (('name = "RAM"', 'name = "FLASH"'), "two regions are called 'FLASH'"),
+        (('name = "RAM"', 'name = "R A M"'), "memory[1].name: "),
+        (("[stack]\nbytes = 1024", ""), "stack: missing"),
+        (("bytes = 1024", "bytes = 1028"), "stack.bytes: input should be a multiple of 8"),
+        (("bytes = 1024", "bytes = 16384"), "stack.bytes: 16384 B do not fit in 'RAM'"),
+        (('name = "mine"', 'name = "other"'), "name: expected the folder's name 'mine', got 'other'"),
+        (('device = "serial"', 'device = "emulator"'), "expected an [emulator] table"),
+        (("_cpu/cortex-m/startup.c", "../secret.c"), "file[0].source: '../secret.c' leads outside"),
+        (("_cpu/cortex-m/startup.c", "/etc/hostname"), "file[0].source: '/etc/hostname' leads outside"),
+        (("_cpu/cortex-m/startup.c", "link.c"), "file[0].source: 'link.c' leads outside"),
+        (("_cpu/cortex-m/startup.c", "nothing.c"), "file[0].source: no file 'nothing.c'"),
+        (("_cpu/cortex-m/toolchain.cmake.j2", "no.cmake"), "toolchain.file: no file 'no.cmake'"),
+        (
+            ("[stack]", '[[file]]\nsource = "own.c"\nname = "startup.c"\n[stack]'),
+            "'startup.c' is not a plain file name",
+        ),
+        (("[stack]", '[[file]]\nsource = "own.c"\nname = "../x.c"\n[stack]'), "'../x.c' is not a plain file name"),
+        (("[stack]", "[interrupts]\ncount = 4\nhandlers = {a = 4}\n[stack]"), "handlers.a is line 4, but count = 4"),
+        (("[stack]", "[interrupts]\ncount = 4\nhandlers = {a = 1, b = 1}\n[stack]"), "claim the same line"),
+        (("[stack]", "[stack"), "is not TOML"),
+    ],
+)
+def test_mistakes_are_named(tmp_path, change, words):
+    assert change[0] in MINIMAL
+    folder = board(tmp_path, MINIMAL)
+    (folder / "own.c").write_text("")
+    (tmp_path / "secret.c").write_text("")
+    (folder / "link.c").symlink_to(tmp_path / "secret.c")
+    assert words in refused(tmp_path, MINIMAL.replace(*change, 1))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("{elf}", "elf"), "emulator: argv has no {elf}"),
+        (("{elf}", "{elf}{speed}"), "emulator: argv has an unknown placeholder {speed}"),
+        (('"{port}"', '"0"'), "emulator: no port"),
+        (('"listening"', '"(listening"'), "emulator: ready is not a regular expression"),
+        (('machine = "m"', 'machines = "m"'), "emulator.machines: unknown key; did you mean 'machine'"),
+    ],
+)
+def test_mistakes_in_the_emulator_are_named(tmp_path, change, words):
+    text = MINIMAL.replace('"serial"', '"emulator"') + EMULATOR
+    assert load_target(board(tmp_path, text)).emulator is not None
+    assert words in refused(tmp_path, text.replace(*change, 1))
+
+
+def test_all_mistakes_are_reported_at_once(tmp_path):
+    message = refused(tmp_path, MINIMAL.replace("isa =", "iza =").replace("65536", "-1"))
+    assert len(message.splitlines()) == 3  # iza unknown, isa missing, bytes negative
+
+
+def test_unreadable_file(tmp_path):
+    (tmp_path / "mine").mkdir()
+    with pytest.raises(TargetError, match=r"mine/target\.toml: cannot be read"):
+        load_target(tmp_path / "mine")
