@@ -1,0 +1,140 @@
+"""The Python interface: each object has the next stage as a method. `import edgewright as ew`.
+
+    model = ew.load("model.onnx")
+    built = ew.generate(model, target="mps2-an386").build()
+    with built.flash() as board:
+        result = board.predict(x, batch_size=32)
+    result.report(y).save("result.json")
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgewright import pipeline
+from edgewright.boards import Target, load_target
+from edgewright.build import Firmware, write_project
+from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
+from edgewright.emit import SourceTree
+from edgewright.frontends.onnx import Model
+from edgewright.ir import Array
+from edgewright.manifest import Manifest, Optimize
+from edgewright.pipeline import Clock
+from edgewright.report.result import Result as Report
+from edgewright.samples import DataSet, check_data
+
+
+def load(path: str | Path, inputs: Mapping[str, Sequence[int]] | None = None) -> Model:
+    """Import an ONNX file; `inputs` pins the shapes of dynamic inputs by name. Raises: EdgewrightError."""
+    return pipeline.load(Path(path), inputs)
+
+
+def generate(model: Model, target: str | Target, optimize: Optimize = "balanced") -> Generated:
+    """Lower a model to C for a board. Raises: EdgewrightError."""
+    clock = Clock()
+    board = target if isinstance(target, Target) else load_target(target)
+    with clock.stage("plan"):
+        planned = pipeline.plan(model)
+    with clock.stage("emit"):
+        tree = pipeline.generate(model, planned, board, optimize)
+    return Generated(tree, board, clock)
+
+
+@dataclass(frozen=True, eq=False)
+class Generated:
+    """A source tree that is not on disk yet."""
+
+    tree: SourceTree
+    target: Target
+    clock: Clock
+
+    @property
+    def manifest(self) -> Manifest:
+        """Inputs, outputs, memory, hashes."""
+        return self.tree.manifest
+
+    def write(self, folder: str | Path, *, force: bool = False) -> Path:
+        """Write the C project; CMake alone builds it."""
+        write_project(self.tree, Path(folder), force=force)
+        return Path(folder)
+
+    def build(self, folder: str | Path | None = None, *, force: bool = False) -> Built:
+        """Compile; without a folder, in a temporary one that lives as long as the result."""
+        scratch = None if folder is not None else tempfile.TemporaryDirectory(prefix="edgewright-")
+        where = Path(folder) if folder is not None else Path(scratch.name) / "project"  # type: ignore[union-attr]
+        firmware = pipeline.compile_tree(self.tree, self.target, where, self.clock, force=force)
+        return Built(firmware, self.clock, scratch)
+
+
+@dataclass(frozen=True, eq=False)
+class Built:
+    """A firmware; its sizes are in `firmware`."""
+
+    firmware: Firmware
+    clock: Clock
+    _scratch: tempfile.TemporaryDirectory[str] | None = None
+
+    def flash(self, port: str | None = None, *, inference_timeout_s: float = INFERENCE_TIMEOUT_S) -> Board:
+        """Put it on its board: None is the target's emulator, or in-process on the host."""
+        with self.clock.stage("flash"):
+            device = open_device(self.firmware, port, inference_timeout_s=inference_timeout_s)
+        return Board(device, self)
+
+
+@dataclass(frozen=True, eq=False)
+class Board:
+    """A device that runs the firmware; a context manager."""
+
+    device: Device
+    built: Built
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the device."""
+        self.device.close()
+
+    def is_alive(self) -> bool:
+        """Whether the device answers."""
+        return self.device.is_alive()
+
+    def predict(self, x: Array | Mapping[str, Array], batch_size: int | None = None) -> Predictions:
+        """Run all samples. Shapes: (n, *shape of one sample), or such an array for each input by name."""
+        ports = self.built.firmware.manifest.inputs
+        data = check_data(x if isinstance(x, Mapping) else {ports[0].name: x}, ports)
+        with self.built.clock.stage("run"):
+            done = pipeline.run_on(self.device, data, batch_size, self.built.clock)
+        return Predictions(done, data, self.built)
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What came back; `run` has instructions, latency and link statistics."""
+
+    run: DeviceRun
+    data: DataSet
+    built: Built = field(repr=False)
+
+    @property
+    def outputs(self) -> Mapping[str, Array]:
+        """Outputs by name. Shapes: (n, *shape of one sample)."""
+        return self.run.outputs
+
+    def report(self, y: Array | None = None) -> Report:
+        """Compare with the reference and, given class numbers, with the labels."""
+        ports = self.built.firmware.manifest.inputs
+        data = self.data if y is None else check_data(self.data.inputs, ports, y)
+        with self.built.clock.stage("reference"):
+            expected = pipeline.reference(self.built.firmware, data)
+        return pipeline.report(self.built.firmware, data, self.run, expected, self.built.clock)

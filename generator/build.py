@@ -1,0 +1,180 @@
+"""Source tree in, firmware out: writes the project, runs CMake, reads the sizes out of the ELF file."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from edgewright.boards import Target
+from edgewright.drivers.process import find_tool, run
+from edgewright.emit import SourceTree
+from edgewright.errors import EdgewrightError, MemoryPlanError, ToolError
+from edgewright.manifest import MANIFEST, Manifest
+
+BUILD_DIR = "build"
+_TIMEOUT_S = 600.0
+_OVERFLOW = re.compile(r"region `?([A-Za-z0-9_]+)'? overflowed by (\d+) bytes")
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A built project. Units: bytes; a figure that the target's files cannot tell is None."""
+
+    folder: Path
+    manifest: Manifest
+    target: Target
+    elf: Path
+    library: Path | None
+    flash_bytes: int | None
+    ram_bytes: int | None
+    code_bytes: int | None
+    compiler: str
+    flags: str
+
+
+def write_project(tree: SourceTree, folder: Path, *, force: bool = False) -> None:
+    """Write the project to `folder`, all of it or nothing.
+
+    Raises: EdgewrightError where the folder holds anything but an older generated project (`force` allows it).
+    """
+    if folder.exists() and not folder.is_dir():
+        raise EdgewrightError(f"'{folder}' exists and is not a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file() and not force:
+        raise EdgewrightError(f"'{folder}' is not empty and holds no generated project: choose another, or use --force")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise EdgewrightError(f"cannot write to '{folder.parent}': {error.strerror}") from error
+    try:
+        for name, body in tree.files.items():
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(body)
+        staging.chmod(0o777 & ~_umask())
+        _swap_in(staging, folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _swap_in(staging: Path, folder: Path) -> None:
+    """Put `staging` where `folder` is; a project that was there is deleted only after it has been replaced."""
+    if not folder.exists():
+        staging.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}-old-", dir=folder.parent))
+    folder.rename(old / "project")
+    try:
+        staging.rename(folder)
+    except OSError:
+        (old / "project").rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def build(folder: Path, manifest: Manifest, target: Target) -> Firmware:
+    """Configure and compile a generated project.
+
+    Raises: ToolError where a tool is missing or fails, MemoryPlanError where the program does not fit.
+    """
+    find_tool(target.toolchain.compiler)
+    cmake, ninja = find_tool("cmake"), find_tool("ninja")
+    out = folder / BUILD_DIR
+    if out.exists():
+        shutil.rmtree(out)
+    configure: list[str | Path] = [cmake, "-S", folder, "-B", out, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
+    run(configure, timeout_s=_TIMEOUT_S)
+    try:
+        run([cmake, "--build", out], timeout_s=_TIMEOUT_S)
+    except ToolError as error:
+        overflow = _OVERFLOW.findall(str(error))
+        if overflow:
+            raise MemoryPlanError(_does_not_fit(overflow, target, manifest)) from error
+        raise
+    return read_firmware(folder, manifest, target)
+
+
+def _does_not_fit(overflow: list[tuple[str, str]], target: Target, manifest: Manifest) -> str:
+    sizes = {region.name: region for region in target.memory}
+    parts = []
+    for region, excess in dict(overflow).items():
+        size = sizes[region].bytes if region in sizes else 0
+        kind = sizes[region].kind if region in sizes else "memory"
+        parts.append(f"{kind} '{region}' has {size:,} B, and {int(excess):,} B more are needed")
+    return (
+        f"the program does not fit on '{target.name}': {'; '.join(parts)} "
+        f"(weights {manifest.memory.weights_bytes:,} B, arena {manifest.memory.arena_bytes:,} B). "
+        "Try --optimize size, a smaller model or a larger board."
+    )
+
+
+def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
+    """Describe what `build` made. Raises: ToolError where it has not been built."""
+    out = folder / BUILD_DIR
+    elf = next((out / name for name in ("firmware.elf", "firmware") if (out / name).is_file()), None)
+    if elf is None:
+        raise ToolError(f"'{folder}' has not been built: run `edgewright build {folder}`")
+    library = next((out / name for name in ("libmodel.so", "libmodel.dylib") if (out / name).is_file()), None)
+    flash, ram, code = _sizes(elf, target, manifest)
+    cache = (out / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
+    return Firmware(
+        folder=folder, manifest=manifest, target=target, elf=elf, library=library,
+        flash_bytes=flash, ram_bytes=ram, code_bytes=code,
+        compiler=_compiler_version(target, cache), flags=" ".join(_flags(folder)),
+    )  # fmt: skip
+
+
+def _sizes(elf: Path, target: Target, manifest: Manifest) -> tuple[int | None, int | None, int | None]:
+    """Flash, RAM and code bytes. On a board by address; on the host, what the model alone (the library) takes."""
+    path = elf if target.memory else elf.parent / "libmodel.so"
+    if not path.is_file():
+        return None, None, None
+    try:
+        with path.open("rb") as stream:
+            flash, ram = _loaded_bytes(ELFFile(stream))
+    except ELFError as error:
+        raise ToolError(f"'{path.name}' is not an ELF file: {error}") from error
+    return flash, ram, flash - manifest.memory.weights_bytes
+
+
+def _loaded_bytes(elf: ELFFile) -> tuple[int, int]:
+    """Bytes that stay in flash (what is stored), and bytes in RAM (what is writable, the stack's section included)."""
+    flash = ram = 0
+    for section in elf.iter_sections():
+        flags, size = section["sh_flags"], int(section["sh_size"])
+        if not flags & SH_FLAGS.SHF_ALLOC:
+            continue
+        stored = section["sh_type"] != "SHT_NOBITS"
+        flash += size if stored else 0
+        ram += size if flags & SH_FLAGS.SHF_WRITE else 0
+    return flash, ram
+
+
+def _compiler_version(target: Target, cache: str) -> str:
+    found = re.search(r"^CMAKE_C_COMPILER:\w+=(.+)$", cache, re.MULTILINE)
+    program = found.group(1).strip() if found else target.toolchain.compiler
+    if not Path(program).is_absolute():
+        program = str(find_tool(program))
+    first = run([program, "--version"], timeout_s=30.0).stdout.splitlines()
+    return first[0].strip() if first else Path(program).name
+
+
+def _flags(folder: Path) -> list[str]:
+    """The flags model.c was compiled with, as CMake's own build file has them."""
+    text = (folder / BUILD_DIR / "build.ninja").read_text(encoding="utf-8", errors="replace")
+    found = re.search(r"model\.c\.o(?:bj)?: C_COMPILER.*?\n(?:  .*\n)*?  FLAGS = (.*)\n", text)
+    return found.group(1).split() if found else []

@@ -1,0 +1,56 @@
+"""What is installed, what is missing, and the exact command that brings it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from edgewright.boards import list_targets
+from edgewright.drivers.process import find_tool, install_hint, run
+from edgewright.errors import ToolError
+
+_OPTIONAL_PACKAGES = (("onnxruntime", "the reference in every run", "pip install 'edgewright[ort]'"),)
+_BUILD_TOOLS = ("cmake", "ninja")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked for; `version` is None where it is missing, and `remedy` then says what to do."""
+
+    name: str
+    purpose: str
+    version: str | None
+    remedy: str | None
+
+    def record(self) -> dict[str, str | None]:
+        """The finding as JSON has it."""
+        return asdict(self)
+
+
+def examine() -> list[Finding]:
+    """Look for every tool that some target needs, and for the optional Python packages."""
+    purposes: dict[str, str] = dict.fromkeys(_BUILD_TOOLS, "builds generated projects")
+    for target in list_targets():
+        for tool in target.tool:
+            purposes.setdefault(tool.name, tool.purpose)
+    purposes.setdefault("cc", "compiles for this computer, and the emulator's instruction counter")
+    findings = [_tool(name, purpose) for name, purpose in purposes.items()]
+    for name, purpose, remedy in _OPTIONAL_PACKAGES:
+        try:
+            findings.append(Finding(name, purpose, version(name), None))
+        except PackageNotFoundError:
+            text = f"{purpose}; without it ONNX's own evaluator is taken, which is slower"
+            findings.append(Finding(name, text, None, remedy))
+    return findings
+
+
+def _tool(name: str, purpose: str) -> Finding:
+    try:
+        path = find_tool(name)
+    except ToolError:
+        return Finding(name, purpose, None, install_hint(name))
+    try:
+        lines = run([path, "--version"], timeout_s=20.0).stdout.splitlines()
+    except ToolError as error:
+        return Finding(name, purpose, None, f"{path} does not run: {error}")
+    return Finding(name, purpose, lines[0].strip() if lines else str(path), None)

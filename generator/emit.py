@@ -1,0 +1,376 @@
+"""Plan in, source tree out, through templates/. Decides nothing; the same input gives the same bytes.
+
+No timestamps, no absolute paths; text from the model file reaches the output only through identifiers.py.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+
+import edgewright.version
+from edgewright.boards import Target
+from edgewright.errors import InternalError
+from edgewright.identifiers import c_identifier, comment_text, unique_identifiers
+from edgewright.ir import Array, DType, Tensor
+from edgewright.manifest import Manifest, Optimize, manifest_of
+from edgewright.ops import KernelCall
+from edgewright.plan import Plan, Step
+from edgewright.resources import resource_dir
+
+C_TYPES = {
+    DType.F32: "float", DType.F64: "double", DType.S8: "int8_t", DType.U8: "uint8_t", DType.S16: "int16_t",
+    DType.U16: "uint16_t", DType.S32: "int32_t", DType.U32: "uint32_t", DType.S64: "int64_t", DType.U64: "uint64_t",
+    DType.B8: "uint8_t", DType.F16: "uint16_t",
+}  # fmt: skip
+_LINK_CODES = {
+    DType.F32: "EW_LINK_F32", DType.F16: "EW_LINK_F16", DType.S8: "EW_LINK_S8", DType.U8: "EW_LINK_U8",
+    DType.S16: "EW_LINK_S16", DType.S32: "EW_LINK_S32", DType.S64: "EW_LINK_S64", DType.B8: "EW_LINK_B1",
+    DType.F64: "EW_LINK_F64", DType.U16: "EW_LINK_U16", DType.U32: "EW_LINK_U32", DType.U64: "EW_LINK_U64",
+}  # fmt: skip
+SAMPLE_ALIGN_BYTES = 8  # the widest element (float64, int64); docs/PROTOCOL.md
+
+
+@dataclass(frozen=True)
+class SourceTree:
+    """The generated project: file contents by path, and its manifest."""
+
+    files: Mapping[str, bytes]
+    manifest: Manifest
+
+
+@dataclass(frozen=True)
+class Port:
+    """A graph input or output in the C API and in a packed sample. Units: bytes."""
+
+    tensor: Tensor
+    identifier: str
+    offset_bytes: int
+
+    @property
+    def c_type(self) -> str:
+        """The C element type."""
+        return C_TYPES[self.tensor.dtype]
+
+    @property
+    def link_code(self) -> str:
+        """The element type in the serial protocol."""
+        return _LINK_CODES[self.tensor.dtype]
+
+    @property
+    def shape_text(self) -> str:
+        """The shape as a comment has it."""
+        return "[" + ", ".join(str(size) for size in self.tensor.shape) + "]"
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array in weights.c."""
+
+    identifier: str
+    c_type: str
+    values: Array
+    comment: str
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kernel call in model.c."""
+
+    function: str
+    params_type: str
+    params: tuple[tuple[str, str], ...]
+    arguments: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StepCode:
+    """The C function of one step, and its call in run()."""
+
+    identifier: str
+    comment: str
+    parameters: tuple[str, ...]
+    arguments: tuple[str, ...]
+    calls: tuple[Call, ...]
+
+
+def emit(
+    plan: Plan, name: str, target: Target, optimize: Optimize, model_sha256: str, reference: bytes
+) -> SourceTree:
+    """Return the whole generated project; `reference` is the model to compare the board with."""
+    return _Emitter(plan, name, target, optimize).tree(model_sha256, reference)
+
+
+class _Emitter:
+    def __init__(self, plan: Plan, name: str, target: Target, optimize: Optimize) -> None:
+        self.plan = plan
+        self.target = target
+        self.optimize = optimize
+        self.name = name
+        self.prefix = c_identifier(name, "model")
+        self.constants: dict[tuple[str, str], Constant] = {}
+        self.environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader([resource_dir("templates"), resource_dir("targets")]),
+            undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+            autoescape=False,  # noqa: S701 - this is C, not HTML
+        )  # fmt: skip
+        graph = plan.graph
+        taken = frozenset({"arena"})
+        identifiers = unique_identifiers([*graph.inputs, *graph.outputs], taken)
+        self.inputs = self._ports(graph.inputs, identifiers[: len(graph.inputs)])
+        self.outputs = self._ports(graph.outputs, identifiers[len(graph.inputs) :])
+        self.port_names = {port.tensor.name: port.identifier for port in (*self.inputs, *self.outputs)}
+        self.steps = [self._step(step) for step in plan.steps]
+
+    def _ports(self, names: Sequence[str], identifiers: Sequence[str]) -> list[Port]:
+        ports, offset = [], 0
+        for name, identifier in zip(names, identifiers, strict=True):
+            tensor = self.plan.graph.tensors[name]
+            ports.append(Port(tensor, identifier, offset))
+            offset += -(-tensor.size_bytes // SAMPLE_ALIGN_BYTES) * SAMPLE_ALIGN_BYTES
+        return ports
+
+    # ---- model.c
+
+    def _step(self, step: Step) -> StepCode:
+        graph, storage = self.plan.graph, self.plan.storage
+        label = f"step_{step.index:0{len(str(len(self.plan.steps)))}d}_{step.node.op.lower()}"
+        variables: dict[str, str] = {}  # a buffer in memory -> its parameter
+        parameters, arguments = [], []
+
+        def parameter(tensor: str, written: bool) -> str:
+            if tensor not in variables:
+                variables[tensor] = "y" if written else f"x{sum(v.startswith('x') for v in variables.values())}"
+                c_type = C_TYPES[graph.tensors[tensor].dtype]
+                parameters.append(f"{'' if written else 'const '}{c_type} *{variables[tensor]}")
+                arguments.append(self._location(tensor, written))
+            return variables[tensor]
+
+        calls = []
+        for call in step.calls:
+            words = []
+            for position, argument in enumerate(call.arguments):
+                written = position == len(call.arguments) - 1
+                if argument is None:
+                    words.append("NULL")
+                elif not isinstance(argument, str):
+                    words.append(self._constant(f"{label}:{position}", argument, step.node.name))
+                elif storage[argument].kind == "constant":
+                    root = storage[argument].root
+                    words.append(self._constant(root, np.asarray(graph.constant(root)), root))
+                else:
+                    words.append(parameter(argument, written))
+            calls.append(Call(call.function, call.params_type, self._params(call), tuple(words)))
+        shapes = [str(list(graph.tensors[name].shape)) for name in step.node.inputs if name]
+        result = graph.tensors[step.node.output]
+        text = f"{step.node.op} {comment_text(step.node.name)}: {' '.join(shapes)} to {list(result.shape)}"
+        text += f", {step.macs:,} MACs" if step.macs else ""
+        return StepCode(label, text, tuple(parameters), tuple(arguments), tuple(calls))
+
+    def _location(self, tensor: str, written: bool) -> str:
+        """The C expression for a tensor's buffer, seen from run()."""
+        storage = self.plan.storage[tensor]
+        if storage.kind != "arena":
+            return self._recast(tensor, storage.root, self.port_names[storage.root], written)
+        c_type = C_TYPES[self.plan.graph.tensors[tensor].dtype]
+        return f"({'' if written else 'const '}{c_type} *)(void *)&arena[{self.plan.offsets[storage.root]}]"
+
+    def _recast(self, tensor: str, root: str, identifier: str, written: bool) -> str:
+        tensors = self.plan.graph.tensors
+        if tensors[tensor].dtype is not tensors[root].dtype:
+            raise InternalError(f"'{tensor}' is a view of '{root}' with another data type")
+        return identifier
+
+    def _params(self, call: KernelCall) -> tuple[tuple[str, str], ...]:
+        fields = []
+        for key, value in call.params.items():
+            if isinstance(value, tuple):
+                fields.append((key, "{" + ", ".join(_literal(v) for v in value) + "}"))
+            else:
+                fields.append((key, value if isinstance(value, str) else _literal(value)))
+        return tuple(fields)
+
+    def _constant(self, key: str, values: Array, origin: str) -> str:
+        digest = hashlib.sha256(values.tobytes()).hexdigest()
+        found = self.constants.get((digest, values.dtype.name))
+        if found is None:
+            identifier = f"{self.prefix}_w{len(self.constants)}"
+            comment = f"{comment_text(origin)} {list(values.shape)}"
+            found = Constant(identifier, C_TYPES[DType.of(values)], values, comment)
+            self.constants[(digest, values.dtype.name)] = found
+        return found.identifier
+
+    # ---- the tree
+
+    def tree(self, model_sha256: str, reference: bytes) -> SourceTree:
+        files: dict[str, bytes] = {}
+        runtime = _RuntimeFiles()
+        context = self._context()
+        headers = sorted({Path(call.header).name for step in self.plan.steps for call in step.calls})
+        context["headers"] = headers
+        for out, template in (("model.h", "model.h.j2"), ("model.c", "model.c.j2"),
+                              ("weights.h", "weights.h.j2"), ("weights.c", "weights.c.j2")):  # fmt: skip
+            files[out] = self._render(template, context)
+        link_sources = runtime.sources("link")
+        for header in (*headers, "ew_link.h", "ew_port.h"):
+            runtime.need(header)
+        for source in link_sources:
+            runtime.need(source)
+        for file in self.target.file:
+            files[f"target/{file.out_name}"] = self._target_file(file.source, file.rendered, context)
+        for body in [content for path, content in files.items() if path.startswith("target/")]:
+            runtime.need_included(body, optional=True)
+        toolchain = self.target.toolchain.file
+        files["target/toolchain.cmake"] = self._target_file(toolchain, toolchain.endswith(".j2"), context)
+        files.update({f"ew/{name}": body for name, body in runtime.files.items()})
+        context["link_sources"] = sorted(f"ew/{name}" for name in link_sources)
+        context["target_sources"] = sorted(f"target/{f.out_name}" for f in self.target.file if f.compiled)
+        has_assembly = any(path.endswith(".S") for path in context["target_sources"])
+        context["languages"] = "C ASM" if has_assembly else "C"
+        files["CMakeLists.txt"] = self._render("CMakeLists.txt.j2", context)
+        files["reference.onnx"] = reference
+        context["model_sha256_bytes"] = list(bytes.fromhex(model_sha256))
+        context["build_id_bytes"] = []
+        draft = self._render("main.c.j2", context)
+        build_id = _tree_hash([*files.items(), ("main.c", draft)])[:32]
+        context["build_id_bytes"] = list(bytes.fromhex(build_id))
+        files["main.c"] = self._render("main.c.j2", context)
+        manifest = manifest_of(
+            name=self.name, prefix=self.prefix, plan=self.plan, target=self.target, optimize=self.optimize,
+            inputs=[(port.tensor, port.identifier, port.offset_bytes) for port in self.inputs],
+            outputs=[(port.tensor, port.identifier, port.offset_bytes) for port in self.outputs],
+            input_bytes=_sample_bytes(self.inputs), output_bytes=_sample_bytes(self.outputs),
+            model_sha256=model_sha256, build_id=build_id,
+            weights_bytes=sum(constant.values.nbytes for constant in self.constants.values()),
+        )  # fmt: skip
+        context["manifest"] = manifest
+        files["README.md"] = self._render("README.md.j2", context)
+        text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=True)
+        files["edgewright.json"] = (text + "\n").encode()
+        return SourceTree(dict(sorted(files.items())), manifest)
+
+    def _context(self) -> dict[str, Any]:
+        stack = self.target.stack.bytes if self.target.stack else 0
+        return {
+            "name": comment_text(self.name), "prefix": self.prefix, "upper": self.prefix.upper(),
+            "inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "target": self.target,
+            "constants": [
+                {"constant": constant, "rows": _c_rows(constant.values)} for constant in self.constants.values()
+            ],
+            "arena_bytes": self.plan.arena_bytes, "lower_bound_bytes": self.plan.lower_bound_bytes,
+            "input_bytes": _sample_bytes(self.inputs), "output_bytes": _sample_bytes(self.outputs),
+            "optimize": self.optimize, "compile_flags": OPTIMIZE_FLAGS[self.optimize],
+            "stack_bytes": stack, "version": edgewright.version.VERSION,
+        }  # fmt: skip
+
+    def _render(self, template: str, context: Mapping[str, Any]) -> bytes:
+        return self.environment.get_template(template).render(context).encode()
+
+    def _target_file(self, source: str, rendered: bool, context: Mapping[str, Any]) -> bytes:
+        path = self.target.resolve(source)
+        if not rendered:
+            return path.read_bytes()
+        return self.environment.from_string(path.read_text(encoding="utf-8")).render(context).encode()
+
+
+OPTIMIZE_FLAGS: dict[Optimize, tuple[str, ...]] = {
+    "speed": ("-O3",),
+    "balanced": ("-O2",),
+    "size": ("-Os", "-DEW_KERNEL_SHARED"),
+    "ram": ("-O2",),
+}
+
+
+def _tree_hash(files: Iterable[tuple[str, bytes]]) -> str:
+    digest = hashlib.sha256()
+    for path, body in sorted(files):
+        digest.update(f"{path}\0{len(body)}\0".encode())
+        digest.update(body)
+    return digest.hexdigest()
+
+
+def _sample_bytes(ports: Sequence[Port]) -> int:
+    last = ports[-1]
+    return last.offset_bytes + -(-last.tensor.size_bytes // SAMPLE_ALIGN_BYTES) * SAMPLE_ALIGN_BYTES
+
+
+class _RuntimeFiles:
+    """The part of runtime_c/ that a project uses: what is asked for, and what that includes."""
+
+    _INCLUDE = re.compile(rb'^\s*#\s*include\s+"(ew_[a-z0-9_]+\.[ch])"', re.MULTILINE)
+
+    def __init__(self) -> None:
+        root = resource_dir("runtime_c")
+        self._paths = {
+            path.name: path
+            for folder in ("include", "kernels", "link")
+            for path in sorted((root / folder).rglob("ew_*.[ch]"))
+        }
+        self.files: dict[str, bytes] = {}
+
+    def sources(self, folder: str) -> list[str]:
+        return sorted(name for name, path in self._paths.items() if path.parent.name == folder and path.suffix == ".c")
+
+    def need(self, name: str) -> None:
+        if name in self.files:
+            return
+        if name not in self._paths:
+            raise InternalError(f"no file '{name}' in runtime_c/")
+        body = self._paths[name].read_bytes()
+        self.files[name] = body
+        self.need_included(body)
+
+    def need_included(self, body: bytes, optional: bool = False) -> None:
+        for match in self._INCLUDE.findall(body):
+            name = match.decode()
+            if name in self._paths or not optional:
+                self.need(name)
+
+
+def _literal(value: float) -> str:
+    """A number as C has it: floats exactly, with their suffix."""
+    if isinstance(value, int):
+        return str(int(value))
+    return _float_literals(np.array([value], np.float32))[0]
+
+
+def _float_literals(values: Array) -> list[str]:
+    """Shortest decimal that gives the same float32 again."""
+    words = []
+    for value, text in zip(values.tolist(), map(str, values), strict=True):
+        if value != value:
+            words.append("NAN")
+        elif value in (float("inf"), float("-inf")):
+            words.append("INFINITY" if value > 0 else "-INFINITY")
+        else:
+            words.append(f"{text}f" if "." in text or "e" in text else f"{text}.0f")
+    return words
+
+
+def _c_rows(values: Array, per_row: int = 8) -> list[str]:
+    """The elements of an initializer, a few a row."""
+    flat = np.ascontiguousarray(values).reshape(-1)
+    if flat.dtype == np.float32:
+        words = _float_literals(flat)
+    elif flat.dtype == np.float64:
+        words = [repr(float(v)) if np.isfinite(v) else ("NAN" if v != v else "INFINITY" if v > 0 else "-INFINITY")
+                 for v in flat]  # fmt: skip
+    elif flat.dtype == np.float16:
+        words = [f"0x{v:04x}" for v in flat.view(np.uint16)]
+    elif flat.dtype == np.int64:
+        words = ["INT64_MIN" if v == np.iinfo(np.int64).min else f"INT64_C({v})" for v in flat]
+    elif flat.dtype == np.int32:
+        words = ["INT32_MIN" if v == np.iinfo(np.int32).min else str(v) for v in flat]
+    elif flat.dtype == np.uint64:
+        words = [f"UINT64_C({v})" for v in flat]
+    else:
+        words = [str(int(v)) for v in flat]
+    return [", ".join(words[i : i + per_row]) for i in range(0, len(words), per_row)]

@@ -1,0 +1,112 @@
+"""edgewright.json: what a generated project is, for whoever loads it later. Read back, it is untrusted and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edgewright.boards import Target
+from edgewright.errors import ModelError
+from edgewright.ir import DType, Tensor
+from edgewright.plan import Plan
+
+MANIFEST = "edgewright.json"
+SCHEMA: Literal[1] = 1
+Optimize = Literal["speed", "balanced", "size", "ram"]
+NonNegative = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(gt=0)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Port(_Table):
+    """An input or output of the model. Units: bytes; `offset_bytes` counts from the start of a packed sample."""
+
+    name: str
+    c_name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    dtype: DType
+    shape: tuple[Positive, ...]
+    layout: str  # "model": the axes are the model's own, in row-major order
+    offset_bytes: NonNegative
+    size_bytes: Positive
+    scale: float | None = None
+    zero_point: int | None = None
+
+
+class Memory(_Table):
+    """What is known of memory before linking. Units: bytes."""
+
+    arena_bytes: NonNegative
+    arena_lower_bound_bytes: NonNegative
+    weights_bytes: NonNegative
+
+
+class ModelFacts(_Table):
+    """The network."""
+
+    name: str
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    macs: NonNegative
+    parameters: NonNegative
+
+
+class Manifest(_Table):
+    """The whole file."""
+
+    schema_version: Literal[1] = SCHEMA
+    generator: str
+    build_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    c_prefix: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    target: str
+    optimize: Optimize
+    model: ModelFacts
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    input_bytes: Positive
+    output_bytes: Positive
+    memory: Memory
+
+
+def manifest_of(
+    *, name: str, prefix: str, plan: Plan, target: Target, optimize: Optimize,
+    inputs: Sequence[tuple[Tensor, str, int]], outputs: Sequence[tuple[Tensor, str, int]],
+    input_bytes: int, output_bytes: int, model_sha256: str, build_id: str, weights_bytes: int,
+) -> Manifest:  # fmt: skip
+    """Return the manifest of a generated project."""
+    from edgewright.version import VERSION
+
+    def ports(items: Sequence[tuple[Tensor, str, int]]) -> tuple[Port, ...]:
+        return tuple(
+            Port(name=tensor.name, c_name=identifier, dtype=tensor.dtype, shape=tensor.shape, layout="model",
+                 offset_bytes=offset, size_bytes=tensor.size_bytes)
+            for tensor, identifier, offset in items
+        )  # fmt: skip
+
+    return Manifest(
+        generator=f"edgewright {VERSION}", build_id=build_id, c_prefix=prefix, target=target.name, optimize=optimize,
+        model=ModelFacts(name=name, sha256=model_sha256, macs=plan.macs, parameters=plan.graph.parameters),
+        inputs=ports(inputs), outputs=ports(outputs), input_bytes=input_bytes, output_bytes=output_bytes,
+        memory=Memory(arena_bytes=plan.arena_bytes, arena_lower_bound_bytes=plan.lower_bound_bytes,
+                      weights_bytes=weights_bytes),
+    )  # fmt: skip
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read DIR/edgewright.json. Raises: ModelError where DIR is not a generated project."""
+    path = folder / MANIFEST
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise ModelError(f"'{folder}' is not a generated project: cannot read {MANIFEST}: {reason}") from error
+    try:
+        return Manifest.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ModelError(f"'{path}' is damaged: {where or 'it'}: {first['msg']}") from error

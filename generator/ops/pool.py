@@ -1,0 +1,161 @@
+"""Pooling: MaxPool, AveragePool, and the global ones (a window as large as the image)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edgewright.errors import InternalError
+from edgewright.ir import Array, Graph, Node, Tensor, TensorType
+from edgewright.ops.core import (
+    Case,
+    KernelCall,
+    Operator,
+    activation_params,
+    cases,
+    clamped,
+    describe,
+    from_onnx,
+    given,
+    required,
+)
+from edgewright.ops.window import (
+    WINDOW_ATTRIBUTES,
+    ImageNode,
+    from_nchw,
+    nchw,
+    pad_image,
+    patches,
+    to_nchw,
+    window_type,
+)
+
+
+class _Pool(Operator):
+    arity = (1, 1)
+    fuses_activation = True
+    function = ""
+
+    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
+        """Shapes: [n, c, h, w] -> [n, c, out_h, out_w]."""
+        x = required(inputs[0], node, "X")
+        channels = nchw(x.shape, node.attrs["layout"])[1]
+        return [window_type(node, x.shape, channels, x.dtype, self.attr(node, "ceil_mode"))]
+
+    def windows(self, node: Node, x: Array, fill: float) -> Array:
+        """Return [n, c, out_h, out_w, kernel_h, kernel_w]."""
+        layout = node.attrs["layout"]
+        shape = window_type(node, from_nchw(x, layout).shape, x.shape[1], None, self.attr(node, "ceil_mode")).shape
+        out = nchw(shape, layout)[2:]
+        padded = pad_image(x, node.attrs["pads"], out, node, fill)
+        return patches(padded, node.attrs["kernel"], node.attrs["strides"], node.attrs["dilations"], out)
+
+    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
+        """One call."""
+        if node.attrs["layout"] != "NHWC":
+            raise InternalError(f"{describe(node)}: only channels-last pooling has kernels")
+        batch, in_h, in_w, channels = graph.tensors[node.inputs[0]].shape
+        _, out_h, out_w, _ = graph.tensors[node.output].shape
+        a = node.attrs
+        params = {
+            "batch": batch, "in_h": in_h, "in_w": in_w, "channels": channels, "out_h": out_h, "out_w": out_w,
+            "kernel_h": a["kernel"][0], "kernel_w": a["kernel"][1],
+            "stride_h": a["strides"][0], "stride_w": a["strides"][1],
+            "dilation_h": a["dilations"][0], "dilation_w": a["dilations"][1],
+            "pad_top": a["pads"][0], "pad_left": a["pads"][1], "pad_bottom": a["pads"][2], "pad_right": a["pads"][3],
+            "count_include_pad": int(a.get("count_include_pad", 0)),
+            **activation_params(self, node),
+        }  # fmt: skip
+        return (
+            KernelCall(
+                self.function, f"pool/{self.function}.h", "ew_pool2d_f32_params", params,
+                (node.inputs[0], node.output),
+            ),
+        )  # fmt: skip
+
+
+class MaxPool(_Pool):
+    """The largest element of each window. Source: ONNX MaxPool-22."""
+
+    name = "MaxPool"
+    attributes = {**WINDOW_ATTRIBUTES, "ceil_mode": False}
+    function = "ew_max_pool2d_f32"
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        """By numpy."""
+        layout = node.attrs["layout"]
+        view = self.windows(node, to_nchw(np.asarray(inputs[0]), layout), -np.inf)
+        return [clamped(from_nchw(view.max(axis=(4, 5)), layout), self, node)]
+
+
+class AveragePool(_Pool):
+    """The mean of each window. Source: ONNX AveragePool-22."""
+
+    name = "AveragePool"
+    attributes = {**WINDOW_ATTRIBUTES, "ceil_mode": False, "count_include_pad": False}
+    function = "ew_average_pool2d_f32"
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        """By numpy: the sum over the window, over the number of elements that count."""
+        layout = node.attrs["layout"]
+        x = to_nchw(np.asarray(inputs[0]), layout)
+        ones = np.ones((1, 1, *x.shape[2:]), x.dtype)
+        pads = node.attrs["pads"]
+        if self.attr(node, "count_include_pad"):
+            counted = np.ones((1, 1, x.shape[2] + pads[0] + pads[2], x.shape[3] + pads[1] + pads[3]), x.dtype)
+            counts = self.windows_of_padded(node, x, counted).sum(axis=(4, 5))
+        else:
+            counts = self.windows(node, ones, 0.0).sum(axis=(4, 5))
+        y = self.windows(node, x, 0.0).sum(axis=(4, 5)) / counts
+        return [clamped(from_nchw(y.astype(x.dtype), layout), self, node)]
+
+    def windows_of_padded(self, node: Node, x: Array, padded: Array) -> Array:
+        """Windows of an array that is padded already; what lies beyond it is 0."""
+        out = self.windows(node, x[:1, :1], 0.0).shape[2:4]
+        full = pad_image(padded, (0, 0, 0, 0), out, node, 0.0)
+        return patches(full, node.attrs["kernel"], node.attrs["strides"], node.attrs["dilations"], out)
+
+
+@from_onnx("MaxPool", "AveragePool")
+def _pool(foreign: Any) -> None:
+    if foreign.attrs.get("storage_order", 0):
+        foreign.unsupported("storage_order=1")
+    if foreign.n_outputs > 1 and foreign.output_is_used(1):
+        foreign.unsupported("the output 'Indices'")
+    if "kernel_shape" not in foreign.attrs:
+        foreign.unsupported("a node without kernel_shape")
+    image = ImageNode(foreign, tuple(foreign.attrs["kernel_shape"]))
+    extra = {"ceil_mode": bool(foreign.attrs.get("ceil_mode", 0))}
+    if foreign.op_type == "AveragePool":
+        extra["count_include_pad"] = bool(foreign.attrs.get("count_include_pad", 0))
+    image.emit(foreign.op_type, [image.as_image(0)], **extra)
+
+
+@from_onnx("GlobalMaxPool", "GlobalAveragePool")
+def _global_pool(foreign: Any) -> None:
+    image = ImageNode(foreign, foreign.tensor(0).shape[2:])
+    image.emit(foreign.op_type.removeprefix("Global"), [image.as_image(0)])
+
+
+cases(
+    Case("MaxPool", "2x2", (given(1, 3, 8, 8),), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    Case("MaxPool", "pads", (given(1, 3, 7, 9),), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    Case("MaxPool", "ceil", (given(1, 2, 7, 8),), {"kernel_shape": [3, 3], "strides": [2, 3], "ceil_mode": 1}),
+    Case("MaxPool", "dilated", (given(1, 2, 9, 9),), {"kernel_shape": [2, 3], "dilations": [3, 2]}),
+    Case("MaxPool", "one_dimensional", (given(1, 3, 12),), {"kernel_shape": [3], "strides": [2]}),
+    Case("MaxPool", "same_upper", (given(1, 3, 7, 7),),
+         {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
+    Case("AveragePool", "2x2", (given(1, 3, 8, 8),), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    Case("AveragePool", "pads", (given(1, 3, 7, 9),),
+         {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
+    Case("AveragePool", "include_pad", (given(1, 3, 7, 9),),
+         {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "count_include_pad": 1}),
+    Case("AveragePool", "ceil", (given(1, 2, 7, 8),),
+         {"kernel_shape": [3, 3], "strides": [2, 3], "ceil_mode": 1}),
+    Case("AveragePool", "one_dimensional", (given(1, 3, 12),), {"kernel_shape": [4], "strides": [4]}),
+    Case("GlobalAveragePool", "image", (given(1, 5, 6, 7),)),
+    Case("GlobalAveragePool", "sequence", (given(1, 5, 9),)),
+    Case("GlobalMaxPool", "image", (given(1, 5, 6, 7),)),
+)  # fmt: skip

@@ -1,0 +1,192 @@
+"""The arithmetic of sliding windows, shared by convolutions and pooling: pads, output sizes, patches.
+
+Every window operator here is two-dimensional. A one-dimensional ONNX node is imported as a two-dimensional
+one with height 1, between two Reshapes (which cost nothing on the device).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from edgewright.errors import ShapeError
+from edgewright.ir import Array, Node, Shape, TensorType
+from edgewright.ops.core import ForeignNode, describe
+
+WINDOW_ATTRIBUTES: Mapping[str, Any] = {
+    "kernel": (1, 1),
+    "strides": (1, 1),
+    "dilations": (1, 1),
+    "pads": (0, 0, 0, 0),  # top, left, bottom, right
+    "layout": "NCHW",
+}
+
+TO_NHWC = (0, 2, 3, 1)
+TO_NCHW = (0, 3, 1, 2)
+
+
+def to_nchw(values: Array, layout: str) -> Array:
+    """View an image tensor as NCHW."""
+    return values if layout == "NCHW" else values.transpose(TO_NCHW)
+
+
+def from_nchw(values: Array, layout: str) -> Array:
+    """View an NCHW image tensor in `layout`."""
+    return values if layout == "NCHW" else values.transpose(TO_NHWC)
+
+
+def nchw(shape: Shape, layout: str) -> Shape:
+    """Return the shape in NCHW order."""
+    return shape if layout == "NCHW" else tuple(shape[i] for i in TO_NCHW)
+
+
+def image_shape(n: int, c: int, h: int, w: int, layout: str) -> Shape:
+    """Return the shape in the order of `layout`."""
+    return (n, c, h, w) if layout == "NCHW" else (n, h, w, c)
+
+
+def effective(kernel: int, dilation: int) -> int:
+    """Extent of a dilated kernel."""
+    return (kernel - 1) * dilation + 1
+
+
+def output_size(size: int, kernel: int, stride: int, dilation: int, pads: tuple[int, int], ceil: bool) -> int:
+    """Number of windows along one axis; the last has to start inside the data or its leading pad.
+
+    Source: ONNX MaxPool-22.
+    """
+    span = size + pads[0] + pads[1] - effective(kernel, dilation)
+    if span < 0:
+        return 0
+    if not ceil:
+        return span // stride + 1
+    count = -(-span // stride) + 1
+    if (count - 1) * stride >= size + pads[0]:
+        count -= 1
+    return count
+
+
+def auto_pads(mode: str, sizes: Shape, kernel: Shape, strides: Shape, dilations: Shape) -> tuple[int, ...]:
+    """Return ONNX `pads` (all begins, then all ends) for auto_pad. Source: ONNX Conv-11."""
+    if mode == "VALID":
+        return (0,) * (2 * len(sizes))
+    begins, ends = [], []
+    for size, k, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
+        windows = -(-size // stride)
+        total = max((windows - 1) * stride + effective(k, dilation) - size, 0)
+        small, large = total // 2, total - total // 2
+        begins.append(small if mode == "SAME_UPPER" else large)
+        ends.append(large if mode == "SAME_UPPER" else small)
+    return (*begins, *ends)
+
+
+def patches(values: Array, kernel: Shape, strides: Shape, dilations: Shape, out: Shape) -> Array:
+    """View a padded NCHW array as windows.
+
+    Shapes: values [n, c, h, w] -> [n, c, out_h, out_w, kernel_h, kernel_w], without a copy.
+    """
+    n, c = values.shape[:2]
+    sn, sc, sh, sw = values.strides
+    return as_strided(
+        values,
+        (n, c, *out, *kernel),
+        (sn, sc, sh * strides[0], sw * strides[1], sh * dilations[0], sw * dilations[1]),
+        writeable=False,
+    )
+
+
+def pad_image(values: Array, pads: Sequence[int], out: Shape, node: Node, fill: float) -> Array:
+    """Pad an NCHW array by (top, left, bottom, right), and further at the end where ceil_mode's last windows reach."""
+    kernel, strides, dilations = node.attrs["kernel"], node.attrs["strides"], node.attrs["dilations"]
+    widths = []
+    for axis in range(2):
+        reach = (out[axis] - 1) * strides[axis] + effective(kernel[axis], dilations[axis])
+        begin, end = pads[axis], pads[axis + 2]
+        widths.append((begin, max(end, reach - values.shape[2 + axis] - begin)))
+    return np.pad(values, ((0, 0), (0, 0), *widths), constant_values=fill)
+
+
+def window_type(node: Node, shape: Shape, channels: int, dtype: Any, ceil: bool = False) -> TensorType:
+    """Return the type of a window operator's output."""
+    layout = node.attrs["layout"]
+    n, _, h, w = nchw(shape, layout)
+    pads = node.attrs["pads"]
+    kernel, strides, dilations = node.attrs["kernel"], node.attrs["strides"], node.attrs["dilations"]
+    sizes = [
+        output_size(size, kernel[i], strides[i], dilations[i], (pads[i], pads[i + 2]), ceil)
+        for i, size in enumerate((h, w))
+    ]
+    if min(sizes) < 1:
+        raise ShapeError(
+            f"{describe(node)}: a {kernel[0]}x{kernel[1]} window (dilation {dilations[0]}x{dilations[1]}) "
+            f"does not fit in {h}x{w} with pads {list(pads)}"
+        )
+    return TensorType(image_shape(n, channels, sizes[0], sizes[1], layout), dtype)
+
+
+class ImageNode:
+    """Imports the attributes of an ONNX window operator of rank 3 or 4 as two-dimensional ones."""
+
+    def __init__(self, foreign: ForeignNode, kernel: Shape) -> None:
+        self.foreign = foreign
+        self.input = foreign.tensor(0)
+        rank = len(self.input.shape)
+        if rank not in (3, 4):
+            foreign.unsupported(f"only 1-D and 2-D images are supported, and its input is {list(self.input.shape)}")
+        self.spatial = rank - 2
+        if len(kernel) != self.spatial:
+            raise ShapeError(f"kernel {list(kernel)} does not fit an input of shape {list(self.input.shape)}")
+        sizes = self.input.shape[2:]
+        strides = self._list("strides", 1)
+        dilations = self._list("dilations", 1)
+        if min((*kernel, *strides, *dilations)) < 1:
+            raise ShapeError("kernel, strides and dilations must be at least 1")
+        mode = foreign.attrs.get("auto_pad", "NOTSET")
+        if mode not in ("NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"):
+            foreign.unsupported(f"auto_pad '{mode}'")
+        self.auto_pad = mode
+        if mode == "NOTSET":
+            pads = tuple(foreign.attrs.get("pads", (0,) * (2 * self.spatial)))
+        else:
+            pads = auto_pads(mode, sizes, kernel, strides, dilations)
+        if len(pads) != 2 * self.spatial:
+            raise ShapeError(f"pads {list(pads)} does not have two numbers a spatial axis")
+        if min(pads) < 0:
+            foreign.unsupported(f"negative pads {list(pads)}")
+        self.window: dict[str, Any] = {
+            "kernel": self.widen(kernel, 1),
+            "strides": self.widen(strides, 1),
+            "dilations": self.widen(dilations, 1),
+            "pads": pads if self.spatial == 2 else (0, pads[0], 0, pads[1]),
+            "layout": "NCHW",
+        }
+
+    def _list(self, name: str, default: int) -> Shape:
+        values = tuple(self.foreign.attrs.get(name, (default,) * self.spatial))
+        if len(values) != self.spatial:
+            raise ShapeError(f"{name} {list(values)} does not have one number a spatial axis")
+        return values
+
+    def widen(self, values: Shape, fill: int) -> Shape:
+        """Give a one-dimensional attribute its height."""
+        return values if self.spatial == 2 else (fill, *values)
+
+    def as_image(self, index: int) -> str:
+        """Return an input of the foreign node (data or weights) as a rank-4 tensor."""
+        tensor = self.foreign.tensor(index)
+        if self.spatial == 2:
+            return tensor.name
+        a, b, length = tensor.shape
+        return self.foreign.emit("Reshape", [tensor.name], shape=(a, b, 1, length))
+
+    def emit(self, op: str, inputs: Sequence[str], **attrs: Any) -> None:
+        """Add the operator, and the way back to rank 3 where it came from there."""
+        if self.spatial == 2:
+            self.foreign.emit(op, inputs, final=0, **self.window, **attrs)
+            return
+        result = self.foreign.emit(op, inputs, **self.window, **attrs)
+        n, c, _, length = self.foreign.type_of(result).shape
+        self.foreign.emit("Reshape", [result], final=0, shape=(n, c, length))

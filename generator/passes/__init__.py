@@ -1,0 +1,44 @@
+"""Passes: each takes a legal graph and returns a legal graph with the same outputs, and is idempotent.
+
+One pass a file; `PASSES` is their order. The verifier runs after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edgewright.ir import Graph
+from edgewright.passes.fold_constants import fold_constants
+from edgewright.passes.fold_pads import fold_pads
+from edgewright.passes.fold_scale_shift import fold_scale_shift
+from edgewright.passes.fuse_activations import fuse_activations
+from edgewright.passes.lower_matmul import lower_matmul
+from edgewright.passes.move_transposes import move_transposes
+from edgewright.passes.remove_noops import remove_noops
+from edgewright.passes.use_channels_last import use_channels_last
+from edgewright.verify import verify
+
+Pass = Callable[[Graph], Graph]
+
+PASSES: tuple[Pass, ...] = (
+    fold_constants,
+    remove_noops,
+    lower_matmul,
+    fold_constants,
+    fold_scale_shift,
+    fold_pads,
+    use_channels_last,
+    move_transposes,
+    fold_constants,
+    remove_noops,
+    fold_scale_shift,
+    fuse_activations,
+)
+
+
+def run_passes(graph: Graph) -> Graph:
+    """Apply all passes in order."""
+    verify(graph, "import")
+    for each in PASSES:
+        graph = verify(each(graph), each.__name__)
+    return graph

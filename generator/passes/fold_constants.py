@@ -1,0 +1,21 @@
+"""Computes nodes that read only constants, and drops nodes that no output depends on."""
+
+from __future__ import annotations
+
+from edgewright.ir import Editor, Graph, live_nodes
+from edgewright.ops import operator
+
+
+def fold_constants(graph: Graph) -> Graph:
+    """Return the graph without nodes that could run now, or whose result nobody reads."""
+    editor = Editor(graph)
+    editor.nodes = []
+    for node in live_nodes(graph):
+        arrays = [editor.tensors[name].data if name else None for name in node.inputs]
+        if any(array is None and name for array, name in zip(arrays, node.inputs, strict=True)):
+            editor.nodes.append(node)
+            continue
+        for name, array in zip(node.outputs, operator(node.op).evaluate(node, arrays), strict=True):
+            del editor.tensors[name]
+            editor.add_constant(name, array)
+    return editor.graph()

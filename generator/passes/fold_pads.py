@@ -1,0 +1,45 @@
+"""Folds a Pad with zeros on the image axes into the convolution or average pooling that reads it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from edgewright.ir import Editor, Graph, Node
+
+
+def _image_pads(pad: Node, layout: str) -> tuple[int, int, int, int] | None:
+    """Return (top, left, bottom, right) where the Pad does nothing else, and only adds zeros."""
+    begins, ends = pad.attrs["begins"], pad.attrs["ends"]
+    if pad.attrs.get("mode", "constant") != "constant" or pad.attrs.get("value", 0.0) != 0.0 or len(begins) != 4:
+        return None
+    spatial = (2, 3) if layout == "NCHW" else (1, 2)
+    others = [axis for axis in range(4) if axis not in spatial]
+    if any(begins[axis] or ends[axis] for axis in others) or min(*begins, *ends) < 0:
+        return None
+    top, left = (begins[axis] for axis in spatial)
+    bottom, right = (ends[axis] for axis in spatial)
+    return top, left, bottom, right
+
+
+def fold_pads(graph: Graph) -> Graph:
+    """Return the graph with such pads in the attributes of their readers."""
+    editor = Editor(graph)
+    producers = editor.producers()
+    for node in graph.nodes:
+        pad = producers.get(node.inputs[0])
+        if node.op not in ("Conv", "AveragePool") or pad is None or pad.op != "Pad":
+            continue
+        extra = _image_pads(pad, node.attrs["layout"])
+        if extra is None:
+            continue
+        attrs = {"pads": tuple(a + b for a, b in zip(node.attrs["pads"], extra, strict=True))}
+        if node.op == "AveragePool":
+            padded = any(node.attrs["pads"])
+            if node.attrs.get("ceil_mode") or (padded and not node.attrs.get("count_include_pad")):
+                continue  # a divisor that no pads of one window operator give
+            attrs["count_include_pad"] = True  # type: ignore[assignment]
+        new = replace(node.with_attrs(**attrs), inputs=(pad.inputs[0], *node.inputs[1:]))
+        editor.replace_node(node, [new])
+    result = editor.graph()
+    read = {name for node in result.nodes for name in node.inputs} | {*result.outputs}
+    return replace(result, nodes=tuple(n for n in result.nodes if n.op != "Pad" or n.output in read))

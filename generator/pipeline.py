@@ -1,0 +1,241 @@
+"""The stages in order, each a function: import, passes, quantize, plan, emit, build, flash, run, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from edgewright.boards import Target, load_target
+from edgewright.build import Firmware, build, read_firmware, write_project
+from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
+from edgewright.emit import SourceTree, emit
+from edgewright.errors import EdgewrightError, MemoryPlanError, ModelError
+from edgewright.frontends.onnx import Model, load_onnx
+from edgewright.frontends.reference import ReferenceRun, run_reference
+from edgewright.ir import Array
+from edgewright.manifest import Manifest, Optimize, read_manifest
+from edgewright.passes import run_passes
+from edgewright.plan import Plan, make_plan
+from edgewright.quantize import quantize
+from edgewright.report.measures import fidelity, kpis, percentiles
+from edgewright.report.result import (
+    BuildRecord,
+    LinkRecord,
+    ModelRecord,
+    Result,
+    RunRecord,
+    TargetRecord,
+)
+from edgewright.samples import DataSet, check_data, sample_shape
+
+Pins = Mapping[str, Sequence[int]]
+OnStage = Callable[[str], None]
+OnProgress = Callable[[int, int], None]
+REFERENCE = "reference.onnx"
+
+
+@dataclass
+class Clock:
+    """How long each stage took. Units: seconds."""
+
+    started: float = field(default_factory=time.monotonic)
+    seconds: dict[str, float] = field(default_factory=dict)
+    on_stage: OnStage = lambda stage: None
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Time a block, and tell the observer what begins."""
+        self.on_stage(name)
+        begin = time.monotonic()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begin
+
+
+def load(path: Path, pins: Pins | None = None) -> Model:
+    """Import: a model file becomes a Graph."""
+    return load_onnx(path, pins)
+
+
+def plan(model: Model) -> Plan:
+    """Passes, quantization and planning: a Graph becomes a Plan."""
+    return make_plan(quantize(run_passes(model.graph)))
+
+
+def generate(model: Model, planned: Plan, target: Target, optimize: Optimize) -> SourceTree:
+    """Emit: a Plan becomes a source tree. Raises: MemoryPlanError where the board is too small for it."""
+    check_fits(planned, target)
+    return emit(planned, model.name, target, optimize, model.sha256, model.serialized)
+
+
+def check_fits(planned: Plan, target: Target) -> None:
+    """Refuse, before anything is compiled, what cannot fit the memory map.
+
+    Raises: MemoryPlanError with the numbers and where the peak is.
+    """
+    graph = planned.graph
+    ports = sum(graph.tensors[name].size_bytes for name in (*graph.inputs, *graph.outputs))
+    stack = target.stack.bytes if target.stack else 0
+    needed = planned.arena_bytes + ports + stack
+    ram, flash = target.data_memory, target.code_memory
+    if ram is not None and needed > ram.bytes:
+        peak = planned.peak
+        where = f" The arena's peak is at {peak.node.op} '{peak.node.name}'." if peak is not None else ""
+        raise MemoryPlanError(
+            f"the plan needs {needed:,} B of RAM (arena {planned.arena_bytes:,}, one sample {ports:,}, "
+            f"stack {stack:,}); '{target.name}' has {ram.bytes:,} B, {needed - ram.bytes:,} B too few.{where} "
+            "Try a smaller input or a larger board."
+        )
+    weights = graph.parameters * 4
+    if flash is not None and weights > flash.bytes:
+        largest = max((t for t in graph.tensors.values() if t.data is not None), key=lambda t: t.size_bytes)
+        raise MemoryPlanError(
+            f"the weights need {weights:,} B of flash; '{target.name}' has {flash.bytes:,} B, "
+            f"{weights - flash.bytes:,} B too few. The largest is '{largest.name}' with {largest.size_bytes:,} B. "
+            "Try a smaller model or a larger board."
+        )
+
+
+def compile_tree(tree: SourceTree, target: Target, folder: Path, clock: Clock, *, force: bool = False) -> Firmware:
+    """Write the source tree and build it."""
+    with clock.stage("emit"):
+        write_project(tree, folder, force=force)
+    with clock.stage("build"):
+        return build(folder, tree.manifest, target)
+
+
+def load_firmware(folder: Path, target: str | None = None) -> Firmware:
+    """Read back a project that was built before; `target` is a folder for a board of the user's own."""
+    manifest = read_manifest(folder)
+    return read_firmware(folder, manifest, load_target(target or manifest.target))
+
+
+def load_project(folder: Path, target: str | None = None) -> tuple[Manifest, Target]:
+    """Read back a generated project."""
+    manifest = read_manifest(folder)
+    return manifest, load_target(target or manifest.target)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How samples are driven through a device. Units: seconds."""
+
+    port: str | None = None
+    batch_size: int | None = None
+    baudrate: int = 115200
+    inference_timeout_s: float = INFERENCE_TIMEOUT_S
+
+
+def run(
+    firmware: Firmware, data: DataSet, options: RunOptions, clock: Clock, on_progress: OnProgress | None = None
+) -> DeviceRun:
+    """Flash and run: all samples on the device that the firmware is for."""
+    with clock.stage("flash"):
+        device = open_device(
+            firmware, options.port, baudrate=options.baudrate, inference_timeout_s=options.inference_timeout_s
+        )
+    with device, clock.stage("run"):
+        return run_on(device, data, options.batch_size, clock, on_progress)
+
+
+def run_on(
+    device: Device, data: DataSet, batch_size: int | None, clock: Clock, on_progress: OnProgress | None = None
+) -> DeviceRun:
+    """Run all samples on an open device."""
+    total = data.samples
+    report = None if on_progress is None else (lambda done: on_progress(done, total))
+    done = device.predict(data.inputs, batch_size, report)
+    clock.seconds["first_result"] = done.first_result_at - clock.started
+    return done
+
+
+def reference(firmware: Firmware, data: DataSet, on_progress: OnProgress | None = None) -> ReferenceRun:
+    """What the model the firmware was made from ought to give on the same inputs."""
+    path = firmware.folder / REFERENCE
+    try:
+        serialized = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read '{path}', the model to compare with: {error.strerror}") from error
+    shapes = {port.name: port.shape for port in firmware.manifest.inputs}
+    inputs = {name: values.reshape(len(values), *shapes[name]) for name, values in data.inputs.items()}
+    report = None if on_progress is None else (lambda done: on_progress(done, data.samples))
+    return run_reference(serialized, inputs, report)
+
+
+def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: ReferenceRun, clock: Clock) -> Result:
+    """Put together what was measured."""
+    manifest, target = firmware.manifest, firmware.target
+    by_port = _reference_by_port(manifest, expected)
+    first = manifest.outputs[0].name
+    labels = data.labels
+    from edgewright.version import VERSION
+
+    return Result(
+        generator=f"edgewright {VERSION}",
+        model=ModelRecord(**manifest.model.model_dump()),
+        target=TargetRecord(name=target.name, cpu=target.cpu, clock_hz=target.clock_hz, evidence=target.evidence),
+        build=_build_record(firmware, done),
+        run=_run_record(done),
+        link=_link_record(done),
+        fidelity=fidelity(done.outputs, by_port, expected.source),
+        fidelity_onnxruntime=None,
+        kpi=None if labels is None else kpis(done.outputs[first], by_port[first], labels),
+        seconds={name: round(seconds, 4) for name, seconds in clock.seconds.items()},
+    )
+
+
+def _reference_by_port(manifest: Manifest, expected: ReferenceRun) -> dict[str, Array]:
+    """The reference's outputs under our names (its order is the same), shaped like ours."""
+    values = list(expected.outputs.values())
+    if len(values) != len(manifest.outputs):
+        raise EdgewrightError(f"the reference has {len(values)} outputs, the firmware {len(manifest.outputs)}")
+    return {
+        port.name: array.reshape(len(array), *sample_shape(port))
+        for port, array in zip(manifest.outputs, values, strict=True)
+    }
+
+
+def _build_record(firmware: Firmware, done: DeviceRun) -> BuildRecord:
+    memory, stack = firmware.manifest.memory, firmware.target.stack
+    return BuildRecord(
+        flash_bytes=firmware.flash_bytes, code_bytes=firmware.code_bytes, weights_bytes=memory.weights_bytes,
+        ram_bytes=firmware.ram_bytes, arena_bytes=memory.arena_bytes,
+        arena_lower_bound_bytes=memory.arena_lower_bound_bytes, stack_bytes=done.stack_used_bytes,
+        stack_reserved_bytes=stack.bytes if stack else None, compiler=firmware.compiler, flags=firmware.flags,
+        optimize=firmware.manifest.optimize,
+    )  # fmt: skip
+
+
+def _run_record(done: DeviceRun) -> RunRecord:
+    instructions, cycles = done.instructions, done.cycles
+    return RunRecord(
+        samples=done.samples, batches=done.batches, seconds=round(done.seconds, 4),
+        instructions_per_inference=None if instructions is None else float(np.mean(instructions)),
+        instructions_min=None if instructions is None else int(instructions.min()),
+        instructions_max=None if instructions is None else int(instructions.max()),
+        instructions_source=done.instructions_source,
+        cycles_per_inference=None if cycles is None else float(np.mean(cycles)),
+        cycles_source=None if cycles is None else "timer",
+        latency_us=None if done.latency_us is None else percentiles(done.latency_us),
+        energy_uj=None, energy_source=None,
+    )  # fmt: skip
+
+
+def _link_record(done: DeviceRun) -> LinkRecord | None:
+    link = done.link
+    if link is None:
+        return None
+    return LinkRecord(
+        frames=link.frames_sent + link.frames_received, retransmits=link.retransmits, crc_errors=link.crc_errors,
+        framing_errors=link.framing_errors, payload_bytes=link.payload_bytes,
+        payload_bytes_per_second=link.payload_bytes_per_second, line_utilisation=link.line_utilisation,
+    )  # fmt: skip
+
+
+def read_data(manifest: Manifest, arrays: Mapping[str, Array]) -> DataSet:
+    """Check the user's arrays against the model's inputs."""
+    return check_data(arrays, manifest.inputs)

@@ -1,0 +1,159 @@
+"""The result of a run: one object with a versioned schema (docs/RESULT.md). A field that was not measured is null."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from edgewright.errors import EdgewrightError
+
+SCHEMA_VERSION: Literal[1] = 1
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ModelRecord(_Table):
+    """The network."""
+
+    name: str
+    sha256: str
+    macs: int
+    parameters: int
+
+
+class TargetRecord(_Table):
+    """Where it ran; `evidence` says what kind of place that is."""
+
+    name: str
+    cpu: str
+    clock_hz: int | None
+    evidence: Literal["host", "emulated", "hardware"]
+
+
+class BuildRecord(_Table):
+    """What the linker made of it. Units: bytes.
+
+    On a board, flash is all that is stored and RAM all that is writable, stack included (batch memory is not);
+    on the host both are the model's shared library alone, and code is flash less weights.
+    """
+
+    flash_bytes: int | None
+    code_bytes: int | None
+    weights_bytes: int
+    ram_bytes: int | None
+    arena_bytes: int
+    arena_lower_bound_bytes: int
+    stack_bytes: int | None  # the high-water mark, measured
+    stack_reserved_bytes: int | None
+    compiler: str
+    flags: str
+    optimize: str
+
+
+class Percentiles(_Table):
+    """Of one figure over the samples."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class RunRecord(_Table):
+    """What the inferences took. `instructions_per_inference` is the mean; min and max tell whether it varies."""
+
+    samples: int
+    batches: int
+    seconds: float
+    instructions_per_inference: float | None
+    instructions_min: int | None
+    instructions_max: int | None
+    instructions_source: str | None
+    cycles_per_inference: float | None
+    cycles_source: Literal["timer", "model"] | None
+    latency_us: Percentiles | None
+    energy_uj: float | None
+    energy_source: str | None
+
+
+class LinkRecord(_Table):
+    """What happened on the line."""
+
+    frames: int
+    retransmits: int
+    crc_errors: int
+    framing_errors: int
+    payload_bytes: int
+    payload_bytes_per_second: float | None
+    line_utilisation: float | None
+
+
+class FidelityRecord(_Table):
+    """How far the outputs are from the reference on the same inputs.
+
+    An element mismatches when it is farther off than `tolerance`, which is `relative_tolerance` of the output's range.
+    """
+
+    reference: str
+    elements: int
+    mismatching_elements: int
+    max_abs_error: float
+    max_error_of_range: float
+    relative_tolerance: float
+    argmax_differences: int | None
+    passed: bool
+
+
+class KpiRecord(_Table):
+    """What the user's labels say. Rows of `confusion` are the true classes, columns the predicted ones."""
+
+    accuracy: float
+    correct: int
+    reference_accuracy: float
+    reference_correct: int
+    top5: float | None
+    classes: list[int]
+    confusion: list[list[int]]
+
+
+class Result(_Table):
+    """The whole result."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    generator: str
+    model: ModelRecord
+    target: TargetRecord
+    build: BuildRecord
+    run: RunRecord
+    link: LinkRecord | None
+    fidelity: FidelityRecord
+    fidelity_onnxruntime: FidelityRecord | None
+    kpi: KpiRecord | None
+    seconds: dict[str, float]  # what each stage took; `first_result` counts from the start
+
+    def save(self, path: str | Path) -> None:
+        """Write the result as JSON. Raises: EdgewrightError."""
+        write_text(Path(path), self.model_dump_json(indent=2) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file, all of it or nothing. Raises: EdgewrightError."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as stream:
+                stream.write(text)
+            mask = os.umask(0)
+            os.umask(mask)
+            Path(name).chmod(0o666 & ~mask)
+            Path(name).replace(path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EdgewrightError(f"cannot write '{path}': {error.strerror}") from error

@@ -1,0 +1,81 @@
+"""Results as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.table import Table
+
+from edgewright.report.result import Result
+
+
+def _number(value: float | None, unit: str = "", digits: int = 0) -> str:
+    """A figure, or a dash for one that was not measured."""
+    return "-" if value is None else f"{value:,.{digits}f}{' ' + unit if unit else ''}"
+
+
+def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    """A table of names and values."""
+    table = Table(title=title, title_justify="left", show_header=False, title_style="bold")
+    table.add_column(style="cyan", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(name, value)
+    return table
+
+
+def result_table(result: Result) -> Table:
+    """Everything that one run measured."""
+    rows = [*_quality_rows(result), *_cost_rows(result), *_link_rows(result), *_time_rows(result)]
+    return two_columns(f"{result.model.name} on {result.target.name} ({result.target.evidence})", rows)
+
+
+def _quality_rows(result: Result) -> Iterable[tuple[str, str]]:
+    kpi, fidelity = result.kpi, result.fidelity
+    yield "samples", f"{result.run.samples:,} in {result.run.batches:,} batch{'es' * (result.run.batches != 1)}"
+    if kpi is not None:
+        reference = f"{kpi.reference_correct:,} by {fidelity.reference}"
+        yield "accuracy", f"{kpi.accuracy:.2%} ({kpi.correct:,} right; {reference})"
+        if kpi.top5 is not None:
+            yield "top-5 accuracy", f"{kpi.top5:.2%}"
+    verdict = "ok" if fidelity.passed else f"FAILED: {fidelity.mismatching_elements:,} of {fidelity.elements:,}"
+    error = f"{fidelity.max_abs_error:.3g}, {fidelity.max_error_of_range:.2g} of the range"
+    yield f"error against {fidelity.reference}", f"{error} ({verdict})"
+    if fidelity.argmax_differences is not None:
+        yield "other class than the reference", f"{fidelity.argmax_differences:,}"
+
+
+def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
+    run, build = result.run, result.build
+    if run.instructions_per_inference is not None:
+        per_mac = run.instructions_per_inference / result.model.macs if result.model.macs else None
+        extra = f", {per_mac:.2f} a MAC" if per_mac else ""
+        text = f"{_number(run.instructions_per_inference)} ({run.instructions_source}{extra})"
+        yield "instructions per inference", text
+    if run.cycles_per_inference is not None:
+        yield "cycles per inference", f"{_number(run.cycles_per_inference)} ({run.cycles_source})"
+    if run.latency_us is not None:
+        p = run.latency_us
+        yield "latency p50 / p95 / p99", f"{p.p50:,.1f} / {p.p95:,.1f} / {p.p99:,.1f} us"
+    yield "MACs, parameters", f"{result.model.macs:,}, {result.model.parameters:,}"
+    yield "flash", f"{_number(build.flash_bytes, 'B')} (weights {_number(build.weights_bytes, 'B')})"
+    yield "RAM", f"{_number(build.ram_bytes, 'B')}, batches not counted"
+    yield "arena", f"{_number(build.arena_bytes, 'B')} (lower bound {_number(build.arena_lower_bound_bytes, 'B')})"
+    if build.stack_bytes is not None:
+        yield "stack high water", f"{_number(build.stack_bytes, 'B')} of {_number(build.stack_reserved_bytes, 'B')}"
+
+
+def _link_rows(result: Result) -> Iterable[tuple[str, str]]:
+    link = result.link
+    if link is not None:
+        errors = f"{link.retransmits:,} sent again, {link.crc_errors + link.framing_errors:,} damaged"
+        yield "link frames", f"{link.frames:,} ({errors})"
+        yield "link payload", f"{link.payload_bytes:,} B at {_number(link.payload_bytes_per_second, 'B/s')}"
+
+
+def _time_rows(result: Result) -> Iterable[tuple[str, str]]:
+    stages = [f"{name} {seconds:.2f}" for name, seconds in result.seconds.items() if name != "first_result"]
+    yield "seconds", ", ".join(stages)
+    if "first_result" in result.seconds:
+        yield "first result after", f"{result.seconds['first_result']:.2f} s"
+    yield "compiler", f"{result.build.compiler} {result.build.flags}"

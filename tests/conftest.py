@@ -1,0 +1,29 @@
+"""What many tests share: paths, the seed, tools that may be missing, networks made on the spot."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+DIGITS = REPOSITORY / "examples" / "digits" / "digits.onnx"
+DIGITS_TEST = REPOSITORY / "examples" / "digits" / "digits_test.npz"
+SHARED_MODELS = REPOSITORY.parent / "shared" / "models"
+
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
+
+
+def need(*programs: str) -> None:
+    """Skip the test, with the reason, where a program is missing."""
+    missing = [program for program in programs if shutil.which(program) is None]
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+@pytest.fixture
+def emulated_m4() -> str:
+    """The emulated Cortex-M4F's name; skips where it cannot be built for or run."""
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    return "mps2-an386"

@@ -1,0 +1,66 @@
+"""Compiles generated projects straight with a compiler (no CMake), many models a library, and runs them."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from edgewright.boards import load_target
+from edgewright.build import write_project
+from edgewright.emit import SourceTree
+from edgewright.frontends.onnx import Model
+from edgewright.pipeline import generate, plan
+from edgewright.samples import DataSet, pack, unpack
+
+
+def emitted(model: Model, target: str = "host", optimize: str = "balanced") -> SourceTree:
+    return generate(model, plan(model), load_target(target), optimize)  # type: ignore[arg-type]
+
+
+def compile_model(tree: SourceTree, folder: Path, flags: Sequence[str] = ("-O1",), compiler: str = "gcc") -> Path:
+    """Compile model.c and weights.c into a shared library; the command's own words are in the error."""
+    write_project(tree, folder)
+    library = folder / "model.so"
+    command = [compiler, "-std=c11", "-shared", "-fPIC", "-fno-strict-aliasing", *flags, "-I.", "-Iew",
+               "model.c", "weights.c", "-lm", "-o", library.name]  # fmt: skip
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr[-4000:]}"
+    return library
+
+
+def run_library(tree: SourceTree, library: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Run samples with canaries around the output. Shapes: inputs (n, *shape of the graph input); outputs likewise."""
+    manifest = tree.manifest
+    count = len(next(iter(inputs.values())))
+    packed = pack(DataSet(inputs, None), manifest)
+    outputs = np.zeros((count, manifest.output_bytes), np.uint8)
+    function = getattr(ctypes.CDLL(str(library)), f"{manifest.c_prefix}_run")
+    function.argtypes = [ctypes.c_void_p] * (len(manifest.inputs) + len(manifest.outputs))
+    for index in range(count):
+        sample = packed[index].copy()
+        buffers = [np.full(port.size_bytes + 64, 0xA5, np.uint8) for port in manifest.outputs]
+        arguments = [sample.ctypes.data + port.offset_bytes for port in manifest.inputs]
+        arguments += [buffer.ctypes.data + 32 for buffer in buffers]
+        assert function(*arguments) == 0
+        assert (sample == packed[index]).all(), "the input was written to"
+        for port, buffer in zip(manifest.outputs, buffers, strict=True):
+            assert (buffer[:32] == 0xA5).all(), f"written before the output '{port.name}'"
+            assert (buffer[32 + port.size_bytes :] == 0xA5).all(), f"written behind the output '{port.name}'"
+            outputs[index, port.offset_bytes : port.offset_bytes + port.size_bytes] = buffer[32:-32]
+    return list(unpack(outputs, manifest).values())
+
+
+def assert_close(got: Sequence[np.ndarray], wanted: Sequence[np.ndarray]) -> None:
+    """Floats within 1e-5 of the output's range, everything else equal."""
+    assert len(got) == len(wanted)
+    for mine, theirs in zip(got, wanted, strict=True):
+        mine = mine.reshape(theirs.shape)
+        if theirs.dtype.kind != "f":
+            np.testing.assert_array_equal(mine, theirs)
+            continue
+        span = max(float(theirs.max() - theirs.min()), float(np.abs(theirs).max()), 1e-6)
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5 * span)

@@ -1,0 +1,61 @@
+"""Every operator's cases: ONNX node, import, passes, C on the host; against ONNX Runtime and the ONNX reference."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from conftest import WARNINGS, need
+from harness import assert_close, compile_model, emitted, run_library
+from networks import all_cases, case_id, case_model, expected, imported, random_inputs
+from onnx.reference import ReferenceEvaluator
+
+from edgewright.ir import Graph
+from edgewright.ops import ONNX_IMPORTERS, Case, operator
+from edgewright.passes import run_passes
+
+# Cases that onnx.reference 1.23 gets wrong or refuses: compared with ONNX Runtime alone.
+NOT_BY_ONNX = {"Pad-crop", "ConvTranspose-grouped", "ConvTranspose-output_shape", "Softmax-opset_11"}
+
+
+def evaluate(graph: Graph, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """Run a graph by the operators' own numpy references, one sample."""
+    values = {name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None}
+    values.update({name: array[0] for name, array in inputs.items()})
+    for node in graph.nodes:
+        arrays = [values[name] if name else None for name in node.inputs]
+        values.update(zip(node.outputs, operator(node.op).evaluate(node, arrays), strict=True))
+    return [values[name][None] for name in graph.outputs]
+
+
+def onnx_reference(proto: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+    evaluator = ReferenceEvaluator(proto)
+    return [np.asarray(y)[None] for y in evaluator.run(None, {name: array[0] for name, array in inputs.items()})]
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=case_id)
+def test_case_on_host(case: Case, tmp_path: Path) -> None:
+    need("gcc")
+    model = imported(case_model(case))
+    inputs = random_inputs(model, samples=2, positive=case.positive)
+    tree = emitted(model)
+    library = compile_model(tree, tmp_path / "project", ("-O1", *WARNINGS))
+    flat = {name: values.reshape(2, *values.shape[1:]) for name, values in inputs.items()}
+    assert_close(run_library(tree, library, flat), expected(model, inputs))
+
+
+@pytest.mark.parametrize("case", all_cases(), ids=case_id)
+def test_case_by_numpy(case: Case) -> None:
+    """The numpy references, before and after the passes, against the ONNX reference (not ONNX Runtime)."""
+    proto = case_model(case)
+    model = imported(proto)
+    inputs = random_inputs(model, positive=case.positive)
+    wanted = expected(model, inputs) if case_id(case) in NOT_BY_ONNX else onnx_reference(proto, inputs)
+    assert_close(evaluate(model.graph, inputs), wanted)
+    assert_close(evaluate(run_passes(model.graph), inputs), wanted)
+
+
+def test_every_importer_has_a_case() -> None:
+    assert {case.op_type for case in all_cases()} == set(ONNX_IMPORTERS)
