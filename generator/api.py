@@ -79,10 +79,14 @@ class Built:
     clock: Clock
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 
-    def flash(self, port: str | None = None, *, inference_timeout_s: float = INFERENCE_TIMEOUT_S) -> Board:
+    def flash(
+        self, port: str | None = None, *, baudrate: int = 115200, inference_timeout_s: float = INFERENCE_TIMEOUT_S
+    ) -> Board:
         """Put it on its board: None is the target's emulator, or in-process on the host."""
         with self.clock.stage("flash"):
-            device = open_device(self.firmware, port, inference_timeout_s=inference_timeout_s)
+            device = open_device(
+                self.firmware, port, baudrate=baudrate, inference_timeout_s=inference_timeout_s
+            )
         return Board(device, self)
 
 

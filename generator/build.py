@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -61,6 +63,8 @@ def write_project(tree: SourceTree, folder: Path, *, force: bool = False) -> Non
             path.write_bytes(body)
         staging.chmod(0o777 & ~_umask())
         _swap_in(staging, folder)
+    except OSError as error:
+        raise EdgewrightError(f"cannot write the project '{folder}': {error.strerror}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 
@@ -118,7 +122,7 @@ def _does_not_fit(overflow: list[tuple[str, str]], target: Target, manifest: Man
     return (
         f"the program does not fit on '{target.name}': {'; '.join(parts)} "
         f"(weights {manifest.memory.weights_bytes:,} B, arena {manifest.memory.arena_bytes:,} B). "
-        "Try --optimize size, a smaller model or a larger board."
+        "Try a smaller model, --optimize size (for flash) or a larger board."
     )
 
 
@@ -130,7 +134,10 @@ def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
         raise ToolError(f"'{folder}' has not been built: run `edgewright build {folder}`")
     library = next((out / name for name in ("libmodel.so", "libmodel.dylib") if (out / name).is_file()), None)
     flash, ram, code = _sizes(elf, target, manifest)
-    cache = (out / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
+    try:
+        cache = (out / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        cache = ""
     return Firmware(
         folder=folder, manifest=manifest, target=target, elf=elf, library=library,
         flash_bytes=flash, ram_bytes=ram, code_bytes=code,
@@ -174,7 +181,11 @@ def _compiler_version(target: Target, cache: str) -> str:
 
 
 def _flags(folder: Path) -> list[str]:
-    """The flags model.c was compiled with, as CMake's own build file has them."""
-    text = (folder / BUILD_DIR / "build.ninja").read_text(encoding="utf-8", errors="replace")
-    found = re.search(r"model\.c\.o(?:bj)?: C_COMPILER.*?\n(?:  .*\n)*?  FLAGS = (.*)\n", text)
-    return found.group(1).split() if found else []
+    """The flags model.c was compiled with, as CMake wrote them down (whichever build tool it drives)."""
+    path = folder / BUILD_DIR / "compile_commands.json"
+    try:
+        commands = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        words = next(shlex.split(entry["command"]) for entry in commands if Path(entry["file"]).name == "model.c")
+    except (OSError, ValueError, KeyError, TypeError, StopIteration):
+        return []
+    return [word for word in words[1 : words.index("-o")] if not word.startswith("-I")] if "-o" in words else []

@@ -26,11 +26,14 @@ from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
 from edgewright.errors import EdgewrightError
 from edgewright.frontends.onnx import Model
 from edgewright.inspection import inspect_model
-from edgewright.manifest import MANIFEST, Optimize
+from edgewright.manifest import Optimize
 from edgewright.report.result import Result, write_text
 from edgewright.report.tables import result_table, two_columns
 from edgewright.samples import DataSet, load_npz
 from edgewright.version import VERSION
+
+# typer's own copy of click, or click itself: the class has no public name in typer
+_USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
 app = typer.Typer(
     help="From model.onnx to measured predictions on a board.",
@@ -135,17 +138,22 @@ def generate(
     """Write the C project that runs a model on a board; CMake alone builds it."""
     level, screen, clock = _optimize(optimize), Screen(quiet), pipeline.Clock()
     board = load_target(target)
-    tree = _generate(model, pin, board.name if not Path(target).is_dir() else target, level, clock)
+    tree = _generate(model, pin, target, level, clock)
     folder = output or Path(f"{model.stem}-{board.name}")
     write_project(tree, folder, force=force)
     memory = tree.manifest.memory
     screen.show(two_columns(f"{tree.manifest.model.name} for {board.name}", [
         ("project", str(folder)),
-        ("files", f"{len(tree.files)}, described in {MANIFEST}"),
+        ("files", str(len(tree.files))),
         ("weights", f"{memory.weights_bytes:,} B"),
         ("arena", f"{memory.arena_bytes:,} B (lower bound {memory.arena_lower_bound_bytes:,} B)"),
-        ("next", f"edgewright build {folder}"),
+        ("next", f"edgewright build {folder}{_own_board(target)}"),
     ]))  # fmt: skip
+
+
+def _own_board(target: str | None) -> str:
+    """What later commands need in addition where the board is a folder of the user's own."""
+    return f" --target {target}" if target is not None and Path(target).exists() else ""
 
 
 def _generate(model: Path, pin: list[str] | None, target: str, level: Optimize, clock: pipeline.Clock) -> Any:
@@ -170,7 +178,7 @@ def build(project: ProjectDir, target: BoardOf = None, quiet: Quiet = False) -> 
         ("firmware", str(firmware.elf)),
         *((name, "-" if size is None else f"{size:,} B") for name, size in sizes),
         ("compiler", f"{firmware.compiler} {firmware.flags}"),
-        ("next", f"edgewright run {project} --data X.npz"),
+        ("next", f"edgewright run {project} --data X.npz{_own_board(target)}"),
     ]))  # fmt: skip
 
 
@@ -305,12 +313,19 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     screen = Screen(quiet=False)
     try:
-        app(standalone_mode=False)
+        status = app(standalone_mode=False)  # what a command raised as typer.Exit comes back as its number
     except EdgewrightError as error:
         screen.error(str(error))
         sys.exit(error.exit_status)
-    except typer.Exit as leave:
-        sys.exit(leave.exit_code)
+    except OSError as error:  # a path too long, a disk full: what the system says, and of which file
+        screen.error(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        sys.exit(2)
+    except _USAGE_ERROR as error:
+        text = error.format_message().rstrip(".")
+        if text:  # else it was the help that was shown
+            screen.error(f"{text}. See `edgewright --help`.")
+        sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         screen.error("interrupted")
         sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -284,7 +284,7 @@ class _Emitter:
 OPTIMIZE_FLAGS: dict[Optimize, tuple[str, ...]] = {
     "speed": ("-O3",),
     "balanced": ("-O2",),
-    "size": ("-Os", "-DEW_KERNEL_SHARED"),
+    "size": ("-Os",),
     "ram": ("-O2",),
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,10 +40,10 @@ class Inspection:
         return {
             "schema_version": 1,
             "model": {"name": self.model.name, "sha256": self.model.sha256, "macs": planned.macs,
-                      "parameters": graph.parameters},
+                      "parameters": planned.graph.parameters},
             "inputs": [_port(graph.tensors[name]) for name in graph.inputs],
             "outputs": [_port(graph.tensors[name]) for name in graph.outputs],
-            "operators": dict(Counter(node.op for node in graph.nodes)),
+            "operators": dict(self.model.operators),
             "steps": [
                 {"op": step.node.op, "name": step.node.name, "macs": step.macs,
                  "shape": list(planned.graph.tensors[step.node.output].shape),

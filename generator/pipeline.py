@@ -22,7 +22,7 @@ from edgewright.manifest import Manifest, Optimize, read_manifest
 from edgewright.passes import run_passes
 from edgewright.plan import Plan, make_plan
 from edgewright.quantize import quantize
-from edgewright.report.measures import fidelity, kpis, percentiles
+from edgewright.report.measures import check_labels, fidelity, kpis, percentiles
 from edgewright.report.result import (
     BuildRecord,
     LinkRecord,
@@ -181,7 +181,7 @@ def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: Referen
         build=_build_record(firmware, done),
         run=_run_record(done),
         link=_link_record(done),
-        fidelity=fidelity(done.outputs, by_port, expected.source),
+        fidelity=fidelity(done.outputs, by_port, expected.source, expected.note),
         fidelity_onnxruntime=None,
         kpi=None if labels is None else kpis(done.outputs[first], by_port[first], labels),
         seconds={name: round(seconds, 4) for name, seconds in clock.seconds.items()},
@@ -237,5 +237,9 @@ def _link_record(done: DeviceRun) -> LinkRecord | None:
 
 
 def read_data(manifest: Manifest, arrays: Mapping[str, Array]) -> DataSet:
-    """Check the user's arrays against the model's inputs."""
-    return check_data(arrays, manifest.inputs)
+    """Check the user's arrays against the model's inputs, and the labels, before anything runs. Raises: DataError."""
+    data = check_data(arrays, manifest.inputs)
+    if data.labels is not None:
+        first = manifest.outputs[0]
+        check_labels(data.labels, sample_shape(first), first.dtype.numpy)
+    return data

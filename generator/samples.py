@@ -6,6 +6,7 @@ A data file is untrusted: pickles are never loaded, sizes and types are checked 
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,14 +40,22 @@ class DataSet:
 def load_npz(path: Path) -> dict[str, Array]:
     """Read the arrays of an .npz file. Raises: DataError."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise DataError(f"'{path}' is a single array; expected an .npz with an array called 'x'")
-            return {name: archive[name] for name in archive.files}
+        loaded = np.load(path, allow_pickle=False)
+        if not isinstance(loaded, np.lib.npyio.NpzFile):
+            raise DataError(f"'{path}' is a single array; expected an .npz with an array called 'x'")
+        with loaded as archive:
+            arrays = {name: archive[name] for name in archive.files}
     except OSError as error:
         raise DataError(f"cannot read the data file '{path}': {error.strerror or 'it is damaged'}") from error
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise DataError(f"'{path}' is not an .npz file of plain arrays: {str(error).splitlines()[0]}") from error
+    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+        lines = str(error).splitlines() or [type(error).__name__]
+        raise DataError(f"'{path}' is not an .npz file of plain arrays: {lines[0]}") from error
+    except MemoryError as error:
+        raise DataError(f"'{path}' claims to hold more than this computer's memory") from error
+    strange = [name for name, values in arrays.items() if not isinstance(values, np.ndarray)]
+    if strange:
+        raise DataError(f"'{path}' is not an .npz file of plain arrays: '{strange[0]}' is none")
+    return arrays
 
 
 def sample_shape(port: Port) -> tuple[int, ...]:

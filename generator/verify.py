@@ -33,9 +33,10 @@ def _single_assignment_in_order(graph: Graph) -> Iterator[str]:
             if name in made:
                 yield f"{describe(node)} makes '{name}' a second time"
             made.add(name)
-    for name in graph.outputs:
-        if name not in made:
-            yield f"nothing makes the output '{name}'"
+    by_nodes = {name for node in graph.nodes for name in node.outputs}
+    for index, name in enumerate(graph.outputs):
+        if name not in by_nodes or name in graph.outputs[:index]:
+            yield f"the output '{name}' is not made by a node, or is listed twice"
 
 
 def _constants(graph: Graph) -> Iterator[str]:

@@ -57,6 +57,7 @@ def make_model(
         known = {value.name: value for value in inferred.graph.value_info}
     except onnx.shape_inference.InferenceError:
         known = {}
+    known.update({value.name: value for value in inputs})
     for output in outputs:
         model.graph.output.append(known.get(output, helper.make_empty_tensor_value_info(output)))
     if any(not value.type.HasField("tensor_type") for value in model.graph.output):

@@ -6,10 +6,13 @@ In: a `Firmware` and arrays. Out: a `DeviceRun`. A device is a context manager a
 from __future__ import annotations
 
 import ctypes
+import shutil
+import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -125,10 +128,14 @@ class LibraryDevice(Device):
         if library is None:
             raise ToolError(f"'{self.firmware.folder}' has no shared library: run `edgewright build` again")
         manifest = self.firmware.manifest
-        try:
-            function = getattr(ctypes.CDLL(str(library)), f"{manifest.c_prefix}_run")
-        except (OSError, AttributeError) as error:
-            raise ToolError(f"cannot load {library.name}: {error}") from error
+        # The system's loader knows libraries by path, and would give an older build again: load a copy of our own.
+        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
+            copy = Path(folder) / library.name
+            try:
+                shutil.copyfile(library, copy)
+                function = getattr(ctypes.CDLL(str(copy)), f"{manifest.c_prefix}_run")
+            except (OSError, AttributeError) as error:
+                raise ToolError(f"cannot load {library.name}: {error}") from error
         function.restype = ctypes.c_int
         function.argtypes = [ctypes.c_void_p] * (len(manifest.inputs) + len(manifest.outputs))
         self._function = function
@@ -228,16 +235,8 @@ class LinkDevice(Device):
             raise DeviceError(f"{self._url}: the device is closed")
         link = self._link
         started = time.monotonic()
-        first_at: list[float] = []
-
-        def progress(done: int) -> None:
-            if done and not first_at:
-                first_at.append(time.monotonic())
-            if on_progress is not None:
-                on_progress(done)
-
         try:
-            result = link.run_batches(packed, batch_size, self._inference_timeout_s, progress)
+            result = link.run_batches(packed, batch_size, self._inference_timeout_s, on_progress)
         except DeviceError:
             if self._emulator is not None:
                 self._emulator.check()
@@ -245,7 +244,7 @@ class LinkDevice(Device):
         seconds = time.monotonic() - started
         stats = link.stats()
         run = DeviceRun(
-            {}, len(packed), result.batches, seconds, (first_at or [time.monotonic()])[0],
+            {}, len(packed), result.batches, seconds, result.first_batch_at,
             link=stats, stack_used_bytes=stats.stack_used_bytes,
         )  # fmt: skip
         size = min(len(packed), self._capacity_samples, batch_size or len(packed))

@@ -32,6 +32,7 @@ class BatchRun:
     """What came back for `n` samples, in their order.
 
     Shapes: `outputs` uint8 (n, output_bytes), `ticks` uint64 (n,) of the device's timer around each inference.
+    `first_batch_at` is time.monotonic() when the first batch's outputs were here.
     `runs_before` has an entry a batch: how many inferences the device had run since boot when the batch began.
     """
 
@@ -39,6 +40,7 @@ class BatchRun:
     ticks: npt.NDArray[np.uint64]
     batches: int
     runs_before: tuple[int, ...]
+    first_batch_at: float
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,7 @@ class Link:
         outputs: list[bytes] = []
         ticks: list[bytes] = []
         runs_before: list[int] = []
+        first_batch_at = 0.0
         for start in range(0, total, size):
             count = min(size, total - start)
             self._load(np.ascontiguousarray(samples[start : start + count]).tobytes())
@@ -172,11 +175,13 @@ class Link:
             runs_before.append(self._run(count, inference_timeout_s, report))
             outputs.append(self._read(Region.OUTPUTS, count * info.output_bytes))
             ticks.append(self._read(Region.TICKS, count * frames.TICK_BYTES))
+            first_batch_at = first_batch_at or time.monotonic()
         return BatchRun(
             outputs=np.frombuffer(b"".join(outputs), np.uint8).reshape(total, info.output_bytes).copy(),
             ticks=np.frombuffer(b"".join(ticks), np.dtype("<u8")).astype(np.uint64),
             batches=len(runs_before),
             runs_before=tuple(runs_before),
+            first_batch_at=first_batch_at,
         )
 
     def stats(self) -> LinkStats:

@@ -7,7 +7,8 @@ inputs are constants disappears, and everything that is not supported is reporte
 from __future__ import annotations
 
 import hashlib
-import warnings
+import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +19,17 @@ import onnx
 import onnx.checker
 import onnx.inliner
 import onnx.numpy_helper
-import onnx.reference
 
 from edgewright.errors import EdgewrightError, ModelError, ShapeError, UnsupportedError
+from edgewright.frontends.onnx_folding import FOLDED_BY_ONNX, check_elements, evaluate_node
 from edgewright.ir import Array, DType, Editor, Graph, Node, Shape, Tensor, TensorType
 from edgewright.ops import ONNX_IMPORTERS, operator
+from edgewright.ops.core import Importer
 
 OLDEST_OPSET = 7
-MAX_FOLDED_BYTES = 1 << 28  # a constant computed at import is refused beyond this
-_NEVER_FOLDED = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial",
-                           "Bernoulli", "If", "Loop", "Scan", "Dropout"})  # fmt: skip
+NEWEST_IR_VERSION = 10  # that a widespread ONNX Runtime reads; the difference is in what we do not use
+
+_MALFORMED = (ValueError, TypeError, OverflowError, ZeroDivisionError, IndexError, KeyError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class Model:
 
     name: str
     graph: Graph
+    operators: Mapping[str, int]  # how often each ONNX operator occurs
     serialized: bytes  # the ONNX model, self-contained, its inputs' shapes pinned
     sha256: str  # of the file as given
 
@@ -76,23 +79,52 @@ def import_onnx(
     proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, Sequence[int]], where: str = "the model"
 ) -> Model:
     """Import a parsed model; see `load_onnx`."""
+    try:
+        return _import(proto, name, sha256, pins, where)
+    except _MALFORMED as error:  # names that are not text, types that do not exist: what damaged files hold
+        raise ModelError(f"'{where}' is damaged: {type(error).__name__}: {_first_line(error)}") from error
+
+
+def _import(proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, Sequence[int]], where: str) -> Model:
     opset = _opset(proto, where)
     if proto.functions:
         proto = onnx.inliner.inline_local_functions(proto)
     known = all(node.op_type in _all_ops() and node.domain in ("", "ai.onnx") for node in proto.graph.node)
     if known:
         try:
-            onnx.checker.check_model(proto)
+            onnx.checker.check_model(_with_output_shapes(proto))
         except (onnx.checker.ValidationError, ValueError) as error:
             raise ModelError(f"'{where}' is not a legal ONNX model: {_first_line(error)}") from error
     importer = _Importer(proto, name, opset, pins)
     graph = importer.run()
+    operators = Counter(str(node.op_type) for node in proto.graph.node)
+    return Model(name, graph, operators, _pinned(proto, graph).SerializeToString(deterministic=True), sha256)
+
+
+def _pinned(proto: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
+    """Return the model as the reference runs it: shapes fixed, readable for an older ONNX Runtime."""
     pinned = onnx.ModelProto()
     pinned.CopyFrom(proto)
+    pinned.ir_version = min(pinned.ir_version, NEWEST_IR_VERSION)
     for value in pinned.graph.input:
         if value.name in graph.inputs:
             _set_shape(value, graph.tensors[value.name].shape)
-    return Model(name, graph, pinned.SerializeToString(deterministic=True), sha256)
+    for index, node in enumerate(pinned.graph.node):
+        for i, name in enumerate(node.output):
+            if not name:  # an output nobody wants; ONNX Runtime 1.31 crashes on some of these
+                node.output[i] = f"edgewright.unused.{index}.{i}"
+    return pinned
+
+
+def _with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy for the checker, which insists on a shape where other tools do without."""
+    if all(value.type.tensor_type.HasField("shape") for value in proto.graph.output):
+        return proto
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    for value in copy.graph.output:
+        value.type.tensor_type.shape.SetInParent()
+    return copy
 
 
 def _opset(proto: onnx.ModelProto, where: str) -> int:
@@ -138,7 +170,11 @@ class _Importer:
 
     def _add_initializers(self) -> None:
         for initializer in self.proto.graph.initializer:
-            self._constant(initializer.name, onnx.numpy_helper.to_array(initializer))
+            try:
+                array = onnx.numpy_helper.to_array(initializer)
+            except _MALFORMED as error:
+                raise ModelError(f"initializer '{initializer.name}' is damaged: {_first_line(error)}") from error
+            self._constant(initializer.name, array)
         for sparse in self.proto.graph.sparse_initializer:
             self.problems.append(f"sparse initializer '{sparse.values.name}'")
             self.unknown.add(sparse.values.name)
@@ -185,33 +221,41 @@ class _Importer:
             self._node(node, node.name or f"{node.op_type}_{index}")
         if self.problems:
             raise UnsupportedError("not supported:\n  " + "\n  ".join(self.problems))
-        outputs = []
+        outputs: list[str] = []
         for value in self.proto.graph.output:
             if value.name not in self.names:
                 raise ModelError(f"no node makes the model's output '{value.name}'")
-            outputs.append(self.names[value.name])
+            name = self.names[value.name]
+            if name in outputs or name in self.editor.inputs or self.editor.tensors[name].data is not None:
+                name = self._copied(name)
+            outputs.append(name)
         self.editor.outputs = tuple(outputs)
         return self.editor.graph()
+
+    def _copied(self, name: str) -> str:
+        """An output that is an input, a constant or another output has a buffer of its own: it is copied."""
+        tensor = self.editor.tensors[name]
+        copy = self.editor.add_tensor(f"{name}.out", tensor.type)
+        self.editor.nodes.append(Node("Reshape", copy, (name,), (copy,), {"shape": tensor.shape}))
+        return copy
 
     def _node(self, proto: onnx.NodeProto, name: str) -> None:
         importer = ONNX_IMPORTERS.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
         label = f"{proto.op_type} '{name}'"
         try:
             if any(value in self.unknown for value in proto.input):
-                if importer is None and not self._foldable_operator(proto):
+                if importer is None and proto.op_type not in (*FOLDED_BY_ONNX, "Shape", "Size"):
                     self.problems.append(self._no_such_operator(proto, label))
                 self.unknown.update(proto.output)
                 return
             missing = [value for value in proto.input if value and value not in self.names]
             if missing:
                 raise ModelError(f"{label} reads '{missing[0]}', which nothing makes")
-            if self._fold(proto):
-                return
-            if importer is None:
-                self.problems.append(self._no_such_operator(proto, label))
-                self.unknown.update(proto.output)
-                return
-            importer(_Foreign(self, proto, name))
+            self._convert(proto, name, importer, label)
+        except _MALFORMED as error:
+            raise ModelError(f"{label} is malformed: {_first_line(error)}") from error
+        except MemoryError as error:
+            raise UnsupportedError(f"{label}: its result does not fit in this computer's memory") from error
         except UnsupportedError as error:
             text = str(error)
             self.problems.append(text if text.startswith(proto.op_type) else f"{label}: {text}")
@@ -224,55 +268,36 @@ class _Importer:
     def _no_such_operator(proto: onnx.NodeProto, label: str) -> str:
         return f"{label}: operator {proto.domain + '.' if proto.domain else ''}{proto.op_type}"
 
-    def _foldable_operator(self, proto: onnx.NodeProto) -> bool:
-        return proto.domain in ("", "ai.onnx") and proto.op_type in ("Shape", "Size", "Constant", "ConstantOfShape")
-
-    def _fold(self, proto: onnx.NodeProto) -> bool:
-        """Compute a node whose inputs are all known now; Shape and Size need only their input's type."""
-        if proto.domain not in ("", "ai.onnx") or proto.op_type in _NEVER_FOLDED:
-            return False
+    def _convert(self, proto: onnx.NodeProto, name: str, importer: Importer | None, label: str) -> None:
+        """Import one node, and compute it at once where its inputs are known now."""
+        standard = proto.domain in ("", "ai.onnx")
         tensors = [self.editor.tensors[self.names[value]] for value in proto.input if value]
-        if proto.op_type in ("Shape", "Size"):
-            attrs = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
-            shape = tensors[0].shape
-            whole = np.array(shape[attrs.get("start", 0) : attrs.get("end")], np.int64)
-            self._constant(proto.output[0], whole if proto.op_type == "Shape" else np.array(tensors[0].elements))
-            return True
-        if any(tensor.data is None for tensor in tensors):
-            return False
-        _check_folded_size(proto, tensors)
-        model = onnx.helper.make_model(
-            onnx.helper.make_graph(
-                [proto], "fold",
-                [onnx.helper.make_tensor_value_info(v, onnx.helper.np_dtype_to_tensor_dtype(t.dtype.numpy), t.shape)
-                 for v, t in zip([v for v in proto.input if v], tensors, strict=True)],
-                [onnx.helper.make_empty_tensor_value_info(v) for v in proto.output if v],
-            ),
-            opset_imports=[onnx.helper.make_opsetid("", self.opset)],
-        )  # fmt: skip
-        feeds = {v: t.data for v, t in zip([v for v in proto.input if v], tensors, strict=True)}
+        if standard and proto.op_type in ("Shape", "Size"):
+            self._shape_or_size(proto, tensors[0])
+            return
+        by_onnx = standard and proto.op_type in FOLDED_BY_ONNX and all(t.data is not None for t in tensors)
+        if importer is None and not by_onnx:
+            self.problems.append(self._no_such_operator(proto, label))
+            self.unknown.update(proto.output)
+            return
+        if importer is None:
+            self._fold_by_onnx(proto, tensors)
+            return
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # numpy's, of overflows in constants nobody may read
-                results = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
-        except (NotImplementedError, RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:
-            raise ModelError(f"its constant inputs cannot be evaluated: {_first_line(error)}") from error
-        for value, array in zip([v for v in proto.output if v], results, strict=True):
-            if not isinstance(array, np.ndarray | np.generic):
-                raise UnsupportedError("it makes a value that is not a tensor")
-            self._constant(value, np.asarray(array))
-        return True
+            importer(_Foreign(self, proto, name))
+        except UnsupportedError:
+            if not by_onnx:
+                raise
+            self._fold_by_onnx(proto, tensors)  # integers, mostly
 
+    def _shape_or_size(self, proto: onnx.NodeProto, tensor: Tensor) -> None:
+        attrs = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
+        whole = np.array(tensor.shape[attrs.get("start", 0) : attrs.get("end")], np.int64)
+        self._constant(proto.output[0], whole if proto.op_type == "Shape" else np.array(tensor.elements))
 
-def _check_folded_size(proto: onnx.NodeProto, tensors: Sequence[Tensor]) -> None:
-    """Refuse, before anything is allocated, the operators whose output is as large as a number says."""
-    if proto.op_type in ("ConstantOfShape", "Expand", "Tile"):
-        sizes = [int(v) for v in np.asarray(tensors[-1].data).reshape(-1)]
-        elements = 1 if proto.op_type == "ConstantOfShape" else tensors[0].elements
-        for size in sizes:
-            elements *= max(size, 1)
-        if elements * 8 > MAX_FOLDED_BYTES:
-            raise UnsupportedError(f"it makes a constant of {elements:,} elements")
+    def _fold_by_onnx(self, proto: onnx.NodeProto, tensors: Sequence[Tensor]) -> None:
+        for value, array in evaluate_node(proto, tensors, self.opset).items():
+            self._constant(value, array)
 
 
 def _dtype(elem_type: int) -> DType | None:
@@ -373,9 +398,16 @@ class _Foreign:
         if first is not None and first.dtype not in rule.dtypes:
             self.unsupported(f"{self.op_type} on {first.dtype.value}")
         (result,) = rule.infer(node, tensors)
-        hint = f"{self.name}.{op}" if final is None else self._proto.output[final]
-        output = editor.add_tensor(hint, result)
-        editor.nodes.append(replace(node, outputs=(output,)))
+        if math.prod(result.shape) == 0:
+            self.unsupported(f"its result has shape {list(result.shape)}, no elements")
+        hint = f"{self.name}/{op}" if final is None else self._proto.output[final]
+        if all(tensor is None or tensor.data is not None for tensor in tensors):
+            check_elements(math.prod(result.shape))
+            arrays = [None if tensor is None else tensor.data for tensor in tensors]
+            output = editor.add_constant(hint, rule.evaluate(node, arrays)[0])
+        else:
+            output = editor.add_tensor(hint, result)
+            editor.nodes.append(replace(node, outputs=(output,)))
         if final is not None:
             self._importer.names[self._proto.output[final]] = output
         return output

@@ -16,6 +16,7 @@ class ReferenceRun:
     """Outputs by name, stacked over the samples, and who computed them."""
 
     source: str  # "onnxruntime" or "onnx-reference"
+    note: str | None  # why it is not ONNX Runtime
     outputs: Mapping[str, Array]
 
 
@@ -27,25 +28,34 @@ def run_reference(
     Shapes: `inputs[name]` is (n, *the model's input shape), the leading batch of 1 included; likewise the outputs.
     Raises: ToolError where neither evaluator can run the model.
     """
-    source, run = _evaluator(serialized)
+    source, note, run = _evaluator(serialized)
     count = len(next(iter(inputs.values())))
     results: dict[str, list[Array]] = {}
     for index in range(count):
-        for name, value in run({key: values[index] for key, values in inputs.items()}).items():
+        for name, value in run({key: np.asarray(values[index]) for key, values in inputs.items()}).items():
             results.setdefault(name, []).append(np.asarray(value))
         if on_progress is not None:
             on_progress(index + 1)
-    return ReferenceRun(source, {name: np.stack(values) for name, values in results.items()})
+    return ReferenceRun(source, note, {name: np.stack(values) for name, values in results.items()})
+
+
+# Before, its Softmax and BatchNormalization are not what the standard says (onnx 1.23).
+_OLDEST_OPSET_OF_ONNX_REFERENCE = 17
+
+
+def _no_reference(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"ONNX's own evaluator cannot run this model ({lines[0]}): pip install 'edgewright[ort]'"
 
 
 Evaluator = Callable[[Mapping[str, Array]], dict[str, Array]]
 
 
-def _evaluator(serialized: bytes) -> tuple[str, Evaluator]:
+def _evaluator(serialized: bytes) -> tuple[str, str | None, Evaluator]:
     try:
         import onnxruntime
     except ImportError:
-        return "onnx-reference", _onnx_reference(serialized)
+        return "onnx-reference", "ONNX Runtime is not installed", _onnx_reference(serialized)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
@@ -54,25 +64,35 @@ def _evaluator(serialized: bytes) -> tuple[str, Evaluator]:
     except Exception as error:  # ONNX Runtime's own exceptions have no common public base
         if not type(error).__module__.startswith("onnxruntime"):
             raise
-        return "onnx-reference", _onnx_reference(serialized)  # an operator set newer than the runtime's
+        note = f"ONNX Runtime refuses the model: {str(error).splitlines()[0]}"  # too new an operator set, mostly
+        return "onnx-reference", note, _onnx_reference(serialized)
     names = [output.name for output in session.get_outputs()]
 
     def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
         return dict(zip(names, session.run(names, dict(feeds)), strict=True))
 
-    return "onnxruntime", run
+    return "onnxruntime", None, run
 
 
 def _onnx_reference(serialized: bytes) -> Evaluator:
     import onnx
+    import onnx.version_converter
     from onnx.reference import ReferenceEvaluator
 
+    failures = (NotImplementedError, RuntimeError, ValueError, TypeError, IndexError, KeyError)
     try:
-        evaluator = ReferenceEvaluator(onnx.load_model_from_string(serialized))
-    except (NotImplementedError, RuntimeError) as error:
-        raise ToolError(f"no reference can run this model: {str(error).splitlines()[0]}") from error
+        model = onnx.load_model_from_string(serialized)
+        opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
+        if opset < _OLDEST_OPSET_OF_ONNX_REFERENCE:
+            model = onnx.version_converter.convert_version(model, _OLDEST_OPSET_OF_ONNX_REFERENCE)
+        evaluator = ReferenceEvaluator(model)
+    except failures as error:
+        raise ToolError(_no_reference(error)) from error
 
     def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return dict(zip(evaluator.output_names, evaluator.run(None, dict(feeds)), strict=True))
+        try:
+            return dict(zip(evaluator.output_names, evaluator.run(None, dict(feeds)), strict=True))
+        except failures as error:
+            raise ToolError(_no_reference(error)) from error
 
     return run

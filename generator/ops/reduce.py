@@ -56,6 +56,8 @@ class ReduceMean(Operator):
 
         outer, outer_strides = walk([i for i in range(len(shape)) if i not in axes])
         inner, inner_strides = walk(sorted(axes))
+        if not inner:  # axes of size 1, or none: the mean of one element
+            inner, inner_strides = (1,), (0,)
         params: dict[str, ParamValue] = {
             "outer_rank": len(outer), "outer_dims": padded_to_max_rank(outer, where),
             "outer_strides": padded_to_max_rank(outer_strides, where),
@@ -95,5 +97,6 @@ cases(
     Case("ReduceMean", "outer_and_inner", (given(2, 3, 4), ints(0, 2)), opset=18),
     Case("ReduceMean", "all", (given(2, 3, 4),), opset=18),
     Case("ReduceMean", "dropped", (given(1, 3, 4, 5),), {"axes": [2, 3], "keepdims": 0}, opset=13),
+    Case("ReduceMean", "axes_of_size_1", (given(2, 1, 3), ints(1)), opset=18),
     Case("ReduceMean", "kept", (given(1, 3, 4, 5),), {"axes": [1]}, opset=13),
 )

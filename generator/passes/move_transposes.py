@@ -16,6 +16,7 @@ import numpy as np
 
 from edgewright.ir import Editor, Graph, Node, Shape, TensorType, live_nodes
 from edgewright.ops import operator
+from edgewright.ops.window import TO_NCHW
 from edgewright.passes.remove_noops import remove_noops
 
 
@@ -119,7 +120,7 @@ def _behind(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     shapes = [editor.tensors[name].shape for name in (*node.inputs, node.output)]
     if moved is None or len(shapes[-1]) != rank or any(len(shape) > rank for shape in shapes):
         return False
-    sources = {name: _before_transpose(editor, name, maker, perm, inverse) for name, maker in variable}
+    sources = {name: _before_transpose(editor, node, name, maker, perm, inverse) for name, maker in variable}
     if any(source is None for source in sources.values()):
         return False
     inputs = tuple(sources.get(name) or _permuted_constant(editor, name, inverse, rank) for name in node.inputs)
@@ -127,12 +128,27 @@ def _behind(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     return True
 
 
-def _before_transpose(editor: Editor, name: str, maker: Node | None, perm: Shape, inverse: Shape) -> str | None:
-    """Return the tensor of which `name` is the Transpose by `perm`, where it is there already."""
+def _before_transpose(
+    editor: Editor, node: Node, name: str, maker: Node | None, perm: Shape, inverse: Shape
+) -> str | None:
+    """Return the tensor of which `name` is the Transpose by `perm`, where it is there already.
+
+    Where `name` itself is read in NHWC by somebody else, that Transpose serves (and comes to stand before `node`).
+    Only in this direction, or two Transposes could be exchanged for ever.
+    """
     if maker is not None and maker.op == "Transpose" and _perm(maker) == perm:
         return maker.inputs[0]
-    back = (n.output for n in editor.nodes if n.op == "Transpose" and n.inputs == (name,) and _perm(n) == inverse)
-    return next(back, None)
+    if perm != TO_NCHW:
+        return None
+    place = next(i for i, n in enumerate(editor.nodes) if n is node)
+    for i, other in enumerate(editor.nodes):
+        if other.op == "Transpose" and other.inputs == (name,) and _perm(other) == inverse:
+            if other.output in node.inputs:
+                return None
+            if i > place:
+                editor.nodes.insert(place, editor.nodes.pop(i))
+            return other.output
+    return None
 
 
 def _permuted_constant(editor: Editor, name: str, inverse: Shape, rank: int) -> str:

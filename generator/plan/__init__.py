@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from edgewright.errors import InternalError
+from edgewright.errors import InternalError, MemoryPlanError
 from edgewright.ir import Graph, Node
 from edgewright.ops import KernelCall, operator
 from edgewright.plan.check import check_plan
 from edgewright.plan.lifetimes import Lifetime, Storage, assign_storage, lower_bound_bytes
 from edgewright.plan.pack import ARENA_ALIGN_BYTES, pack
+
+MAX_TENSOR_BYTES = 2**31 - 1
 
 __all__ = ["ARENA_ALIGN_BYTES", "Lifetime", "Plan", "Step", "Storage", "make_plan"]
 
@@ -58,6 +60,12 @@ class Plan:
 
 def make_plan(graph: Graph) -> Plan:
     """Choose kernels, lifetimes and arena offsets; the result has passed the checker."""
+    for tensor in graph.tensors.values():
+        if tensor.size_bytes > MAX_TENSOR_BYTES:
+            raise MemoryPlanError(
+                f"tensor '{tensor.name}' of shape {list(tensor.shape)} takes {tensor.size_bytes:,} B; "
+                f"the kernels count in 32 bits, up to {MAX_TENSOR_BYTES:,} B"
+            )
     storage, nodes = assign_storage(graph)
     steps = []
     for index, node in enumerate(nodes):

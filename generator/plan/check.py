@@ -1,13 +1,11 @@
 """Checks a memory plan by replaying the program: no step may read bytes that another tensor has overwritten.
 
-Independent of the planner: it knows nothing of lifetimes, only which step wrote each byte of the arena last.
+Independent of the planner: it knows nothing of lifetimes, only what was written, and what of it is still whole.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-
-import numpy as np
 
 from edgewright.errors import InternalError
 from edgewright.ir import Graph, Node
@@ -19,19 +17,18 @@ from edgewright.plan.pack import ARENA_ALIGN_BYTES
 def check_plan(
     graph: Graph, nodes: Sequence[Node], storage: dict[str, Storage], offsets: dict[str, int], arena_bytes: int
 ) -> None:
-    """Replay the program on an arena that remembers the owner of every byte.
+    """Replay the program on an arena that remembers what lies in it.
 
     Raises: InternalError naming the step and the tensor that was lost.
     """
-    owner = np.full(arena_bytes, -1, np.int32)
-    number = {root: i for i, root in enumerate(offsets)}
+    intact: dict[str, tuple[int, int]] = {}  # what was written and is still whole: first byte and the one behind
 
-    def piece(name: str) -> tuple[int, slice]:
+    def piece(name: str) -> tuple[str, int, int]:
         root = storage[name].root
         start, size = offsets[root], graph.tensors[name].size_bytes
         if start % ARENA_ALIGN_BYTES or start < 0 or start + size > arena_bytes:
             raise InternalError(f"memory plan: '{name}' at {start}, {size} bytes, is not in the arena's {arena_bytes}")
-        return number[root], slice(start, start + size)
+        return root, start, start + size
 
     for node in nodes:
         for name in node.outputs:
@@ -41,10 +38,11 @@ def check_plan(
             if storage[name].kind in ("constant", "input"):
                 raise InternalError(f"memory plan: {describe(node)} writes into the {storage[name].kind} '{name}'")
             if storage[name].kind == "arena":
-                who, where = piece(name)
-                owner[where] = who
+                root, start, end = piece(name)
+                intact = {r: (a, b) for r, (a, b) in intact.items() if b <= start or end <= a}
+                intact[root] = (start, end)
         for name in node.inputs:
             if name and storage[name].kind == "arena":
-                who, where = piece(name)
-                if not (owner[where] == who).all():
+                root, *span = piece(name)
+                if intact.get(root) != tuple(span):
                     raise InternalError(f"memory plan: {describe(node)} reads '{name}' after it was overwritten")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +15,9 @@ from edgewright.report.result import FidelityRecord, KpiRecord, Percentiles
 RELATIVE_TOLERANCE = 1e-4  # of an output's range; float32 in another order of summation stays well below
 
 
-def fidelity(outputs: Mapping[str, Array], reference: Mapping[str, Array], source: str) -> FidelityRecord:
+def fidelity(
+    outputs: Mapping[str, Array], reference: Mapping[str, Array], source: str, note: str | None = None
+) -> FidelityRecord:
     """Compare all outputs, element by element.
 
     Shapes: `outputs[name]` and `reference[name]` hold as many elements, the samples first.
@@ -30,7 +34,7 @@ def fidelity(outputs: Mapping[str, Array], reference: Mapping[str, Array], sourc
         worst_of_range = max(worst_of_range, _largest(of_range))
     first = next(iter(reference))
     return FidelityRecord(
-        reference=source, elements=elements, mismatching_elements=mismatching, max_abs_error=worst,
+        reference=source, reference_note=note, elements=elements, mismatching_elements=mismatching, max_abs_error=worst,
         max_error_of_range=worst_of_range, relative_tolerance=RELATIVE_TOLERANCE,
         argmax_differences=_argmax_differences(np.asarray(outputs[first]), reference[first]),
         passed=mismatching == 0,
@@ -66,22 +70,33 @@ def _argmax_differences(got: Array, expected: Array) -> int | None:
     return None if a is None or b is None else int(np.count_nonzero(a.argmax(axis=1) != b.argmax(axis=1)))
 
 
+def check_labels(labels: Array, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Make sure that labels are class numbers of a model whose first output has this shape a sample.
+
+    Raises: DataError.
+    """
+    classes = math.prod(shape)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or classes < 2 or dtype.kind != "f":
+        raise DataError(
+            f"'y' of type {labels.dtype} and shape {list(labels.shape)} cannot be compared with an output of shape "
+            f"[n, {', '.join(map(str, shape))}]: expected one class number a sample, and a score for each class"
+        )
+    wrong = np.flatnonzero((labels < 0) | (labels >= classes))
+    if wrong.size:
+        where = int(wrong[0])
+        raise DataError(f"'y' holds class {labels[where]} (sample {where}); the model has classes 0 to {classes - 1}")
+
+
 def kpis(outputs: Array, reference: Array, labels: Array) -> KpiRecord:
     """Compare the class with the highest score of the first output with the labels.
 
     Shapes: `outputs` and `reference` (n, classes, or more axes of size 1), `labels` (n,) of class numbers.
-    Raises: DataError for labels that are no class numbers.
+    Raises: DataError as `check_labels`.
     """
-    scores, expected = _rows(outputs), _rows(reference.reshape(len(reference), -1))
-    if labels.ndim != 1 or labels.dtype.kind not in "iub" or scores is None or expected is None:
-        raise DataError(
-            f"'y' of type {labels.dtype} and shape {list(labels.shape)} cannot be compared with outputs of shape "
-            f"{list(outputs.shape)}: expected one class number a sample, and a score for each class"
-        )
+    check_labels(labels, outputs.shape[1:], outputs.dtype)
+    scores, expected = outputs.reshape(len(outputs), -1), reference.reshape(len(reference), -1)
     n, classes = scores.shape
     labels = labels.astype(np.int64)
-    if labels.min() < 0 or labels.max() >= classes:
-        raise DataError(f"'y' holds class {int(labels.max())}; the model has classes 0 to {classes - 1}")
     predicted = scores.argmax(axis=1)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, predicted), 1)

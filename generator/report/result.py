@@ -15,7 +15,8 @@ SCHEMA_VERSION: Literal[1] = 1
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # an error that is infinite (NaN where the reference has a number) is the string "Infinity": null is "not measured"
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="strings")
 
 
 class ModelRecord(_Table):
@@ -100,6 +101,7 @@ class FidelityRecord(_Table):
     """
 
     reference: str
+    reference_note: str | None  # why the reference is not ONNX Runtime
     elements: int
     mismatching_elements: int
     max_abs_error: float
@@ -142,8 +144,15 @@ class Result(_Table):
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file, all of it or nothing. Raises: EdgewrightError."""
+    """Write a file, all of it or nothing; a device or a pipe is written to, never replaced.
+
+    Raises: EdgewrightError.
+    """
     try:
+        path = path.resolve()
+        if path.exists() and not path.is_file():
+            path.write_text(text, encoding="utf-8")
+            return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as stream:

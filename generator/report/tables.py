@@ -41,6 +41,8 @@ def _quality_rows(result: Result) -> Iterable[tuple[str, str]]:
     verdict = "ok" if fidelity.passed else f"FAILED: {fidelity.mismatching_elements:,} of {fidelity.elements:,}"
     error = f"{fidelity.max_abs_error:.3g}, {fidelity.max_error_of_range:.2g} of the range"
     yield f"error against {fidelity.reference}", f"{error} ({verdict})"
+    if fidelity.reference_note is not None:
+        yield "reference", f"{fidelity.reference}: {fidelity.reference_note}"
     if fidelity.argmax_differences is not None:
         yield "other class than the reference", f"{fidelity.argmax_differences:,}"
 

@@ -12,14 +12,9 @@ typedef enum ew_status {
 } ew_status;
 
 /* Linkage of a kernel. By default its body is inlined into each layer, where every shape is a literal and the
- * compiler folds it. With EW_KERNEL_SHARED there is one copy, called by all layers: smaller and slower.
- * A library build (SConstruct) defines EW_KERNEL to nothing, for external linkage. */
+ * compiler folds it. A library build (SConstruct) defines EW_KERNEL to nothing, for external linkage. */
 #ifndef EW_KERNEL
-#if defined(EW_KERNEL_SHARED)
-#define EW_KERNEL static __attribute__((noinline, unused))
-#else
 #define EW_KERNEL static inline __attribute__((always_inline))
-#endif
 #endif
 
 #define EW_INLINE static inline __attribute__((always_inline))

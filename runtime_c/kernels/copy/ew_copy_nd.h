@@ -17,7 +17,7 @@ typedef struct {
     int32_t block_bytes; /* >= 1; contiguous in x and in y */
 } ew_copy_nd_params;
 
-/* `count` blocks. */
+/* `count` blocks. A literal size turns memcpy into a load and a store. */
 EW_INLINE void ew_copy_row(const unsigned char *restrict x, int32_t x_stride, unsigned char *restrict y,
                            int32_t y_stride, int32_t count, size_t block_bytes)
 {
@@ -43,24 +43,7 @@ EW_KERNEL void ew_copy_nd(const void *restrict x, void *restrict y, const ew_cop
     do {
         const unsigned char *x_row = x_bytes + ew_index_offset(last, index, p->x_strides);
         unsigned char *y_row = y_bytes + ew_index_offset(last, index, p->y_strides);
-        /* A literal size turns memcpy into a load and a store. */
-        switch (p->block_bytes) {
-        case 1:
-            ew_copy_row(x_row, x_stride, y_row, y_stride, p->dims[last], 1);
-            break;
-        case 2:
-            ew_copy_row(x_row, x_stride, y_row, y_stride, p->dims[last], 2);
-            break;
-        case 4:
-            ew_copy_row(x_row, x_stride, y_row, y_stride, p->dims[last], 4);
-            break;
-        case 8:
-            ew_copy_row(x_row, x_stride, y_row, y_stride, p->dims[last], 8);
-            break;
-        default:
-            ew_copy_row(x_row, x_stride, y_row, y_stride, p->dims[last], (size_t)p->block_bytes);
-            break;
-        }
+        ew_copy_row(x_row, x_stride, y_row, y_stride, p->dims[last], (size_t)p->block_bytes);
     } while (ew_index_next(last, p->dims, index));
 }
 

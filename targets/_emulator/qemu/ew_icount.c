@@ -153,7 +153,9 @@ static const execute_callback marker_callbacks[MARKERS] = {on_begin, on_end, on_
 static int marker_of(const struct qemu_plugin_insn *insn)
 {
     uint8_t bytes[4] = {0};
-    if (qemu_plugin_insn_size(insn) != marker_bytes) {
+    /* Not "differs from": before the end of a page QEMU 7.2 reads ahead, and reports the next instruction's bytes as
+     * this one's. A longer instruction never begins with a marker's bytes. */
+    if (qemu_plugin_insn_size(insn) < marker_bytes) {
         return NO_MARKER;
     }
 #if EW_PLUGIN_API >= 3
