@@ -69,7 +69,8 @@ def tables() -> str:
                 )
                 if optimize == "balanced":
                     s = result.seconds
-                    stages = " | ".join(f"{s.get(k, 0):.2f}" for k in ("import", "plan", "emit", "build", "flash", "run"))
+                    order = ("import", "plan", "emit", "build", "flash", "run")
+                    stages = " | ".join(f"{s.get(stage, 0):.2f}" for stage in order)
                     times.append(
                         f"| {name} | {target} | {run.samples} | {s['first_result']:.2f} | {whole:.2f} | {stages} "
                         f"| {s['reference']:.2f} |"

@@ -100,10 +100,12 @@ def build(folder: Path, manifest: Manifest, target: Target) -> Firmware:
     out = folder / BUILD_DIR
     if out.exists():
         shutil.rmtree(out)
+    out.mkdir()
+    scratch = {"TMPDIR": str(out.resolve())}  # an interrupted compiler leaves its files there, not elsewhere
     configure: list[str | Path] = [cmake, "-S", folder, "-B", out, "-G", "Ninja", f"-DCMAKE_MAKE_PROGRAM={ninja}"]
-    run(configure, timeout_s=_TIMEOUT_S)
+    run(configure, timeout_s=_TIMEOUT_S, env=scratch)
     try:
-        run([cmake, "--build", out], timeout_s=_TIMEOUT_S)
+        run([cmake, "--build", out], timeout_s=_TIMEOUT_S, env=scratch)
     except ToolError as error:
         overflow = _OVERFLOW.findall(str(error))
         if overflow:

@@ -32,6 +32,8 @@ from edgewright.report.tables import result_table, two_columns
 from edgewright.samples import DataSet, load_npz
 from edgewright.version import VERSION
 
+_INTERRUPTED = 128 + signal.SIGINT
+
 # typer's own copy of click, or click itself: the class has no public name in typer
 _USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
 
@@ -310,7 +312,8 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Entry point of the command `edgewright`."""
-    signal.signal(signal.SIGTERM, _terminated)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
     screen = Screen(quiet=False)
     try:
         status = app(standalone_mode=False)  # what a command raised as typer.Exit comes back as its number
@@ -327,5 +330,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         screen.error("interrupted")
-        sys.exit(130)
+        sys.exit(_INTERRUPTED)
+    if status == _INTERRUPTED:  # typer made an exit of the KeyboardInterrupt
+        screen.error("interrupted")
     sys.exit(status if isinstance(status, int) else 0)

@@ -14,7 +14,7 @@ from edgewright.boards import Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.emit import SourceTree, emit
-from edgewright.errors import EdgewrightError, MemoryPlanError, ModelError
+from edgewright.errors import MemoryPlanError, ModelError, UnsupportedError
 from edgewright.frontends.onnx import Model, load_onnx
 from edgewright.frontends.reference import ReferenceRun, run_reference
 from edgewright.ir import Array
@@ -189,14 +189,16 @@ def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: Referen
 
 
 def _reference_by_port(manifest: Manifest, expected: ReferenceRun) -> dict[str, Array]:
-    """The reference's outputs under our names (its order is the same), shaped like ours."""
-    values = list(expected.outputs.values())
-    if len(values) != len(manifest.outputs):
-        raise EdgewrightError(f"the reference has {len(values)} outputs, the firmware {len(manifest.outputs)}")
-    return {
-        port.name: array.reshape(len(array), *sample_shape(port))
-        for port, array in zip(manifest.outputs, values, strict=True)
-    }
+    """The reference's outputs under our names (the order is the same), shaped like ours."""
+    result = {}
+    for port, array in zip(manifest.outputs, expected.outputs, strict=True):
+        if array[0].shape != port.shape:
+            raise UnsupportedError(
+                f"output '{port.name}' has shape {list(port.shape)} by the ONNX standard and {list(array[0].shape)} by "
+                f"{expected.source}: they cannot be compared"
+            )
+        result[port.name] = array.reshape(len(array), *sample_shape(port))
+    return result
 
 
 def _build_record(firmware: Firmware, done: DeviceRun) -> BuildRecord:

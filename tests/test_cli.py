@@ -312,6 +312,28 @@ def test_a_damaged_manifest(run: Run, tmp_path: Path) -> None:
     refused(run("build", "p"), "damaged")
 
 
+def test_a_result_goes_through_links_and_into_pipes(run: Run, tmp_path: Path) -> None:
+    """What is no plain file is written to, never replaced."""
+    (tmp_path / "real.json").write_text("old")
+    (tmp_path / "link.json").symlink_to(tmp_path / "real.json")
+    assert run("inspect", DIGITS, "--json", "link.json", "-q").status == 0
+    assert (tmp_path / "link.json").is_symlink()
+    assert "macs" in (tmp_path / "real.json").read_text()
+    os.mkfifo(tmp_path / "pipe")
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_text()))
+    reader.start()
+    assert run("inspect", DIGITS, "--json", "pipe", "-q").status == 0
+    reader.join(10)
+    assert "macs" in read[0]
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_name_too_long(run: Run) -> None:
+    refused(run("generate", DIGITS, "-t", "host", "-o", "x" * 300), "too long")
+    refused(run("inspect", DIGITS, "--json", "x" * 300), "too long")
+
+
 def test_an_interrupted_write_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Fail the Nth file of the project, for every N: no half-written project, and an older one stays whole."""
     run("generate", DIGITS, "-t", "host", "-o", "p", "-q")

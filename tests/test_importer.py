@@ -14,7 +14,7 @@ from networks import SEED, constant, expected, imported, make_model, random_inpu
 from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.errors import EdgewrightError, MemoryPlanError, ModelError, UnsupportedError
-from edgewright.frontends.onnx import Model, import_onnx
+from edgewright.frontends.onnx import Model, import_onnx, load_onnx
 from edgewright.passes import run_passes
 from edgewright.pipeline import plan
 
@@ -53,6 +53,12 @@ def test_outputs_that_are_constants(tmp_path: Path) -> None:
 def test_outputs_that_are_views_of_each_other(tmp_path: Path) -> None:
     nodes = [node("Relu", ["x"], "a"), node("Flatten", ["a"], "b", axis=0), node("Identity", ["a"], "c")]
     check(make_model(nodes, [value("x", [2, 3])], ["a", "b", "c"]), tmp_path)
+
+
+def test_one_output_listed_twice(tmp_path: Path) -> None:
+    proto = make_model([node("Relu", ["x"], "a")], [value("x", [2, 3])], ["a"])
+    proto.graph.output.append(proto.graph.output[0])
+    check(proto, tmp_path)
 
 
 def test_an_intermediate_that_is_an_output_too(tmp_path: Path) -> None:
@@ -142,7 +148,45 @@ def test_a_newer_file_format_is_still_compared_with_onnx_runtime() -> None:
     assert onnx.load_model_from_string(imported(proto).serialized).ir_version <= 10
 
 
+# ---- long sums
+
+
+@pytest.mark.parametrize("size", [96, 300])
+@pytest.mark.parametrize(("op", "attrs"), [("GlobalAveragePool", {}), ("ReduceMean", {"axes": [2, 3]})])
+def test_a_mean_over_a_large_image(op: str, attrs: dict[str, object], size: int, tmp_path: Path) -> None:
+    """A running float32 sum was off by 1e-4 at 96x96, and by 1e-3 at 300x300."""
+    need("gcc")
+    model = imported(make_model([node(op, ["x"], "y", **attrs)], [value("x", [1, 3, size, size])], ["y"], opset=13))
+    tree = emitted(model)
+    x = np.full((1, 1, 3, size, size), 0.1, np.float32)
+    (y,) = run_library(tree, compile_model(tree, tmp_path / "p", ("-O2", *WARNINGS)), {"x": x})
+    np.testing.assert_allclose(y, np.float32(0.1), rtol=1e-5)
+
+
+def test_a_softmax_over_many_classes(tmp_path: Path) -> None:
+    check(make_model([node("Softmax", ["x"], "y")], [value("x", [1, 60_000])], ["y"]), tmp_path)
+
+
 # ---- what is refused
+
+
+def test_nothing_to_run() -> None:
+    nodes = [node("Add", ["c", "c"], "y")]
+    proto = make_model(nodes, [], ["y"], [constant("c", np.ones(2, np.float32))])
+    with pytest.raises(UnsupportedError, match="without inputs"):
+        imported(proto)
+
+
+def test_external_data_is_part_of_the_hash(tmp_path: Path) -> None:
+    digests = set()
+    for seed in (1, 2):
+        weights = constant("w", np.random.default_rng(seed).standard_normal(1000).astype(np.float32))
+        proto = make_model([node("Add", ["x", "w"], "y")], [value("x", [1000])], ["y"], [weights])
+        onnx.save(proto, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+        digests.add(load_onnx(tmp_path / "m.onnx").sha256)
+        (tmp_path / "w.bin").unlink()
+    assert len(digests) == 2
+
 
 
 def test_tensors_beyond_32_bits() -> None:
@@ -184,8 +228,6 @@ def test_quantized_models_list_all_that_is_missing() -> None:
 
 
 def test_external_data_stays_in_its_folder(tmp_path: Path) -> None:
-    from edgewright.frontends.onnx import load_onnx
-
     (tmp_path / "secret").write_bytes(b"\0" * 12)
     (tmp_path / "models").mkdir()
     for place in ("../secret", str(tmp_path / "secret"), "missing"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +41,7 @@ class Model:
     graph: Graph
     operators: Mapping[str, int]  # how often each ONNX operator occurs
     serialized: bytes  # the ONNX model, self-contained, its inputs' shapes pinned
-    sha256: str  # of the file as given
+    sha256: str  # of the file as given, or with its external data
 
 
 def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None) -> Model:
@@ -54,12 +55,15 @@ def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None) -> Mo
     except OSError as error:
         raise ModelError(f"cannot read the model '{path}': {error.strerror}") from error
     proto = _parse(path, raw)
-    digest = hashlib.sha256(raw).hexdigest()
     try:
         # external data is looked up beside the model; onnx refuses paths that leave that folder
-        onnx.load_external_data_for_model(proto, str(path.parent))
-    except (onnx.checker.ValidationError, OSError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            onnx.load_external_data_for_model(proto, str(path.parent))
+    except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"'{path}': its external data cannot be read: {_first_line(error)}") from error
+    whole = raw if proto.ByteSize() <= len(raw) else proto.SerializeToString(deterministic=True)  # external data, too
+    digest = hashlib.sha256(whole).hexdigest()
     return import_onnx(proto, path.stem, digest, pins or {}, where=str(path))
 
 
@@ -88,7 +92,10 @@ def import_onnx(
 def _import(proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, Sequence[int]], where: str) -> Model:
     opset = _opset(proto, where)
     if proto.functions:
-        proto = onnx.inliner.inline_local_functions(proto)
+        try:
+            proto = onnx.inliner.inline_local_functions(proto)
+        except (onnx.checker.ValidationError, RuntimeError) as error:
+            raise ModelError(f"'{where}': its functions cannot be expanded: {_first_line(error)}") from error
     known = all(node.op_type in _all_ops() and node.domain in ("", "ai.onnx") for node in proto.graph.node)
     if known:
         try:
@@ -145,7 +152,7 @@ def _all_ops() -> frozenset[str]:
 
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    return " ".join(lines[:3]) if lines else type(error).__name__
 
 
 def _set_shape(value: onnx.ValueInfoProto, shape: Shape) -> None:
@@ -188,6 +195,8 @@ class _Importer:
 
     def _add_inputs(self, pins: Mapping[str, Sequence[int]]) -> None:
         inputs = [value for value in self.proto.graph.input if value.name not in self.names]
+        if not inputs or not self.proto.graph.output:
+            raise UnsupportedError("a model without inputs or without outputs has nothing to run")
         unknown_pins = set(pins) - {value.name for value in inputs}
         if unknown_pins:
             raise ShapeError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +13,11 @@ from edgewright.ir import Array
 
 @dataclass(frozen=True, eq=False)
 class ReferenceRun:
-    """Outputs by name, stacked over the samples, and who computed them."""
+    """The outputs in the model's order, each stacked over the samples, and who computed them."""
 
     source: str  # "onnxruntime" or "onnx-reference"
     note: str | None  # why it is not ONNX Runtime
-    outputs: Mapping[str, Array]
+    outputs: tuple[Array, ...]
 
 
 def run_reference(
@@ -30,13 +30,12 @@ def run_reference(
     """
     source, note, run = _evaluator(serialized)
     count = len(next(iter(inputs.values())))
-    results: dict[str, list[Array]] = {}
+    results: list[list[Array]] = []
     for index in range(count):
-        for name, value in run({key: np.asarray(values[index]) for key, values in inputs.items()}).items():
-            results.setdefault(name, []).append(np.asarray(value))
+        results.append([np.asarray(y) for y in run({name: np.asarray(x[index]) for name, x in inputs.items()})])
         if on_progress is not None:
             on_progress(index + 1)
-    return ReferenceRun(source, note, {name: np.stack(values) for name, values in results.items()})
+    return ReferenceRun(source, note, tuple(np.stack(values) for values in zip(*results, strict=True)))
 
 
 # Before, its Softmax and BatchNormalization are not what the standard says (onnx 1.23).
@@ -48,7 +47,7 @@ def _no_reference(error: Exception) -> str:
     return f"ONNX's own evaluator cannot run this model ({lines[0]}): pip install 'edgewright[ort]'"
 
 
-Evaluator = Callable[[Mapping[str, Array]], dict[str, Array]]
+Evaluator = Callable[[Mapping[str, Array]], Sequence[Array]]
 
 
 def _evaluator(serialized: bytes) -> tuple[str, str | None, Evaluator]:
@@ -66,10 +65,10 @@ def _evaluator(serialized: bytes) -> tuple[str, str | None, Evaluator]:
             raise
         note = f"ONNX Runtime refuses the model: {str(error).splitlines()[0]}"  # too new an operator set, mostly
         return "onnx-reference", note, _onnx_reference(serialized)
-    names = [output.name for output in session.get_outputs()]
 
-    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
-        return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+    def run(feeds: Mapping[str, Array]) -> Sequence[Array]:
+        results: Sequence[Array] = session.run([output.name for output in session.get_outputs()], dict(feeds))
+        return results
 
     return "onnxruntime", None, run
 
@@ -89,9 +88,10 @@ def _onnx_reference(serialized: bytes) -> Evaluator:
     except failures as error:
         raise ToolError(_no_reference(error)) from error
 
-    def run(feeds: Mapping[str, Array]) -> dict[str, Array]:
+    def run(feeds: Mapping[str, Array]) -> Sequence[Array]:
         try:
-            return dict(zip(evaluator.output_names, evaluator.run(None, dict(feeds)), strict=True))
+            results: Sequence[Array] = evaluator.run(None, dict(feeds))
+            return results
         except failures as error:
             raise ToolError(_no_reference(error)) from error
 

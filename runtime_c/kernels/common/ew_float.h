@@ -14,6 +14,10 @@
 #define EW_UNROLL
 #endif
 
+/* Long sums are sums of partial sums of at most this many terms: the error of a plain running sum of n equal terms grows
+ * with n (0.3 % at 512x512), that of the two-level one with n / EW_SUM_BLOCK + EW_SUM_BLOCK. */
+#define EW_SUM_BLOCK 256
+
 /* Clamps to [lo, hi]; a NaN passes through. Infinite bounds cost nothing where they are literals: without the tests for
  * them a compiler must keep the comparison, which may raise a floating-point exception. */
 EW_INLINE float ew_clamp_value_f32(float value, float lo, float hi)

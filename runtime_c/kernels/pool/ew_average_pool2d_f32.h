@@ -19,12 +19,21 @@ EW_INLINE void ew_average_pool2d_tile_f32(const float *restrict x, float *restri
         sum[c] = 0.0f;
     }
     for (int32_t ky = taps_y.begin; ky < taps_y.end; ++ky) {
+        float part[EW_POOL_CHANNELS]; /* one row of the window: see EW_SUM_BLOCK */
+        EW_UNROLL
+        for (int32_t c = 0; c < channels; ++c) {
+            part[c] = 0.0f;
+        }
         for (int32_t kx = taps_x.begin; kx < taps_x.end; ++kx) {
             const float *tap = x + (offset + (ky * p->dilation_h * p->in_w + kx * p->dilation_w) * p->channels);
             EW_UNROLL
             for (int32_t c = 0; c < channels; ++c) {
-                sum[c] += tap[c];
+                part[c] += tap[c];
             }
+        }
+        EW_UNROLL
+        for (int32_t c = 0; c < channels; ++c) {
+            sum[c] += part[c];
         }
     }
     EW_UNROLL

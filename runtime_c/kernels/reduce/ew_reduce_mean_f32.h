@@ -3,6 +3,7 @@
 #define EW_REDUCE_MEAN_F32_H
 
 #include "ew_base.h"
+#include "ew_float.h"
 #include "ew_index.h"
 
 /* Strides are in elements of x. y is dense, in row-major order of outer_dims. */
@@ -33,8 +34,14 @@ EW_KERNEL void ew_reduce_mean_f32(const float *restrict x, float *restrict y, co
         int32_t inner[EW_MAX_RANK] = {0};
         do {
             const float *row = x_outer + ew_index_offset(last, inner, p->reduce_strides);
-            for (int32_t i = 0; i < p->reduce_dims[last]; ++i) {
-                sum += row[i * step];
+            for (int32_t from = 0; from < p->reduce_dims[last]; from += EW_SUM_BLOCK) {
+                const int32_t left = p->reduce_dims[last] - from;
+                const int32_t to = from + (left < EW_SUM_BLOCK ? left : EW_SUM_BLOCK);
+                float part = 0.0f;
+                for (int32_t i = from; i < to; ++i) {
+                    part += row[i * step];
+                }
+                sum += part;
             }
         } while (ew_index_next(last, p->reduce_dims, inner));
         *y++ = sum / (float)reduced;

@@ -2,9 +2,9 @@
 #ifndef EW_SOFTMAX_F32_H
 #define EW_SOFTMAX_F32_H
 
-#include "ew_base.h"
+#include "ew_float.h"
 
-#include <math.h>
+
 
 typedef struct {
     int32_t outer, axis, inner; /* all >= 1; the softmax runs along the middle dimension of [outer][axis][inner] */
@@ -25,10 +25,15 @@ EW_KERNEL void ew_softmax_f32(const float *restrict x, float *restrict y, const 
             largest = x_row[i * p->inner] > largest ? x_row[i * p->inner] : largest;
         }
         float sum = 0.0f;
-        for (int32_t i = 0; i < p->axis; ++i) {
-            const float value = expf(x_row[i * p->inner] - largest);
-            y_row[i * p->inner] = value;
-            sum += value;
+        for (int32_t from = 0; from < p->axis; from += EW_SUM_BLOCK) {
+            const int32_t to = p->axis - from < EW_SUM_BLOCK ? p->axis : from + EW_SUM_BLOCK;
+            float part = 0.0f;
+            for (int32_t i = from; i < to; ++i) {
+                const float value = expf(x_row[i * p->inner] - largest);
+                y_row[i * p->inner] = value;
+                part += value;
+            }
+            sum += part;
         }
         for (int32_t i = 0; i < p->axis; ++i) {
             y_row[i * p->inner] /= sum;
