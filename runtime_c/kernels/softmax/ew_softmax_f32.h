@@ -4,8 +4,6 @@
 
 #include "ew_float.h"
 
-
-
 typedef struct {
     int32_t outer, axis, inner; /* all >= 1; the softmax runs along the middle dimension of [outer][axis][inner] */
 } ew_softmax_f32_params;
