@@ -13,12 +13,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from edgewright import pipeline
 from edgewright.boards import Target, load_target
 from edgewright.build import Firmware, write_project
+from edgewright.closing import Closing
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.emit import SourceTree
 from edgewright.frontends.onnx import Model
@@ -91,19 +90,11 @@ class Built:
 
 
 @dataclass(frozen=True, eq=False)
-class Board:
+class Board(Closing):
     """A device that runs the firmware; a context manager."""
 
     device: Device
     built: Built
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Let go of the device."""

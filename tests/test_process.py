@@ -125,7 +125,7 @@ def test_background_ends_with_its_block():
         assert alive(pid)
         assert background.exit_status() is None
     assert not alive(pid)
-    background.stop()  # harmless
+    background.close()  # harmless
 
 
 def test_background_that_does_not_listen_is_killed(monkeypatch):

@@ -9,16 +9,15 @@ import ctypes
 import shutil
 import tempfile
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 
 from edgewright.build import Firmware
+from edgewright.closing import Closing
 from edgewright.drivers.emulator import Emulator, start_emulator
 from edgewright.drivers.link import Link, LinkStats
 from edgewright.drivers.process import Background, start
@@ -54,23 +53,11 @@ class DeviceRun:
     stack_used_bytes: int | None = None
 
 
-class Device(ABC):
+class Device(Closing):
     """A place where one firmware runs."""
 
     def __init__(self, firmware: Firmware) -> None:
         self.firmware = firmware
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the device; harmless when repeated."""
 
     @abstractmethod
     def prepare_for_inference(self) -> None:
@@ -200,7 +187,7 @@ class LinkDevice(Device):
             if self._emulator is not None:
                 self._emulator.close()
             if self._process is not None:
-                self._process.stop()
+                self._process.close()
 
     def is_alive(self) -> bool:
         """Whether the device answers a HELLO."""
@@ -300,7 +287,7 @@ def open_device(
         try:
             path = process.wait_for_line(r"^(/dev/\S+)$", _PTY_STARTUP_S).group(1)
         except BaseException:
-            process.stop()
+            process.close()
             raise
         device = LinkDevice(firmware, path, process=process, inference_timeout_s=inference_timeout_s)
     elif port is not None:

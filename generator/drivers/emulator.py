@@ -10,11 +10,11 @@ import logging
 import socket
 import tempfile
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from edgewright.boards import Emulator as EmulatorTable
 from edgewright.boards import Target
+from edgewright.closing import Closing
 from edgewright.drivers import icount
 from edgewright.drivers.process import Background, find_tool, start
 from edgewright.errors import DeviceError, TargetError, ToolError
@@ -24,7 +24,7 @@ LOG = logging.getLogger(__name__)
 Mode = Literal["plugin", "icount", "none"]
 
 
-class Emulator:
+class Emulator(Closing):
     """A running emulator; a context manager that ends it. The firmware starts when `url` is first opened.
 
     mode: how instructions are counted: "plugin" (exactly), "icount" (by the board's timer, which then runs in step with
@@ -40,14 +40,6 @@ class Emulator:
         self.url = url
         self.mode = mode
         self.mode_reason = mode_reason
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     @property
     def pid(self) -> int:
@@ -78,7 +70,7 @@ class Emulator:
     def close(self) -> None:
         """End the emulator. Harmless when repeated."""
         try:
-            self._process.stop()
+            self._process.close()
         finally:
             self._scratch.close()
 
@@ -154,7 +146,7 @@ def _launch(
         return Emulator(process, url, mode, reason, target, scratch)
     except BaseException:
         if process is not None:
-            process.stop()
+            process.close()
         scratch.close()
         raise
 

@@ -14,11 +14,11 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 
 import numpy as np
 import numpy.typing as npt
 
+from edgewright.closing import Closing
 from edgewright.drivers import frames
 from edgewright.drivers.exchange import Exchange, Request, asks_again
 from edgewright.drivers.frames import Damage, DeviceInfo, Frame, Region, TensorDescriptor, Type
@@ -65,7 +65,7 @@ class LinkStats:
     stack_size_bytes: int | None
 
 
-class Link:
+class Link(Closing):
     """One open line to one device. Not for several threads. Use as a context manager, or call `close`."""
 
     def __init__(self, line: Line, timeout_s: float, connect_timeout_s: float) -> None:
@@ -94,14 +94,6 @@ class Link:
     def close(self) -> None:
         """Close the port."""
         self._line.close()
-
-    def __enter__(self) -> Link:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # ---- requests ----
 

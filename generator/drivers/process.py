@@ -25,10 +25,10 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import IO, Self
+from typing import IO
 
 from edgewright.boards import list_targets
+from edgewright.closing import Closing
 from edgewright.errors import ToolError
 
 LOG = logging.getLogger(__name__)
@@ -123,7 +123,7 @@ def start(
     return Background(words, _popen(words, cwd=cwd, env=env, stderr=subprocess.STDOUT, pin=pin))
 
 
-class Background:
+class Background(Closing):
     """A running program; as a context manager it is gone when the block is left, however that happens."""
 
     def __init__(self, argv: Sequence[str], process: subprocess.Popen[str]) -> None:
@@ -136,14 +136,6 @@ class Background:
         # Without `with`, and on systems where programs do not die with their parent: at the latest when Python exits.
         self._finalizer = weakref.finalize(self, _end, process)
         threading.Thread(target=_collect, args=(weakref.ref(self), process.stdout), daemon=True).start()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
 
     @property
     def pid(self) -> int:
@@ -185,7 +177,7 @@ class Background:
             status = self._process.wait(_TERM_GRACE_S) if self._ended else None
             raise ToolError(_failure(self._argv, _status_words(status or 0), "\n".join(self._lines)))
 
-    def stop(self) -> None:
+    def close(self) -> None:
         """End the program and all of its group: TERM, and KILL if it does not listen. Harmless when repeated."""
         if self._finalizer.alive:
             self._finalizer()

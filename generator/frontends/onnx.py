@@ -23,13 +23,12 @@ import onnx.numpy_helper
 
 from edgewright.errors import EdgewrightError, ModelError, ShapeError, UnsupportedError
 from edgewright.frontends.onnx_folding import FOLDED_BY_ONNX, check_elements, evaluate_node
-from edgewright.ir import Array, DType, Editor, Graph, Node, Shape, Tensor, TensorType
+from edgewright.frontends.onnx_shapes import pinned_model, pinned_shape, with_output_shapes
+from edgewright.ir import Array, DType, Editor, Graph, Node, Tensor, TensorType
 from edgewright.ops import ONNX_IMPORTERS, operator
 from edgewright.ops.core import Importer
 
 OLDEST_OPSET = 7
-NEWEST_IR_VERSION = 10  # that a widespread ONNX Runtime reads; the difference is in what we do not use
-
 _MALFORMED = (ValueError, TypeError, OverflowError, ZeroDivisionError, IndexError, KeyError)
 
 
@@ -99,39 +98,13 @@ def _import(proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, S
     known = all(node.op_type in _all_ops() and node.domain in ("", "ai.onnx") for node in proto.graph.node)
     if known:
         try:
-            onnx.checker.check_model(_with_output_shapes(proto))
+            onnx.checker.check_model(with_output_shapes(proto))
         except (onnx.checker.ValidationError, ValueError) as error:
             raise ModelError(f"'{where}' is not a legal ONNX model: {_first_line(error)}") from error
     importer = _Importer(proto, name, opset, pins)
     graph = importer.run()
     operators = Counter(str(node.op_type) for node in proto.graph.node)
-    return Model(name, graph, operators, _pinned(proto, graph).SerializeToString(deterministic=True), sha256)
-
-
-def _pinned(proto: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
-    """Return the model as the reference runs it: shapes fixed, readable for an older ONNX Runtime."""
-    pinned = onnx.ModelProto()
-    pinned.CopyFrom(proto)
-    pinned.ir_version = min(pinned.ir_version, NEWEST_IR_VERSION)
-    for value in pinned.graph.input:
-        if value.name in graph.inputs:
-            _set_shape(value, graph.tensors[value.name].shape)
-    for index, node in enumerate(pinned.graph.node):
-        for i, name in enumerate(node.output):
-            if not name:  # an output nobody wants; ONNX Runtime 1.31 crashes on some of these
-                node.output[i] = f"edgewright.unused.{index}.{i}"
-    return pinned
-
-
-def _with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy for the checker, which insists on a shape where other tools do without."""
-    if all(value.type.tensor_type.HasField("shape") for value in proto.graph.output):
-        return proto
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    for value in copy.graph.output:
-        value.type.tensor_type.shape.SetInParent()
-    return copy
+    return Model(name, graph, operators, pinned_model(proto, graph).SerializeToString(deterministic=True), sha256)
 
 
 def _opset(proto: onnx.ModelProto, where: str) -> int:
@@ -153,12 +126,6 @@ def _all_ops() -> frozenset[str]:
 def _first_line(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines[:3]) if lines else type(error).__name__
-
-
-def _set_shape(value: onnx.ValueInfoProto, shape: Shape) -> None:
-    del value.type.tensor_type.shape.dim[:]
-    for size in shape:
-        value.type.tensor_type.shape.dim.add().dim_value = size
 
 
 class _Importer:
@@ -221,7 +188,7 @@ class _Importer:
         if dtype is None:
             kind = onnx.TensorProto.DataType.Name(tensor_type.elem_type)
             raise UnsupportedError(f"input '{value.name}' has elements of type {kind}, which is not supported")
-        shape = _pinned_shape(value, pin)
+        shape = pinned_shape(value, pin)
         self.names[value.name] = self.editor.add_tensor(value.name, TensorType(shape, dtype))
 
     def run(self) -> Graph:
@@ -314,45 +281,6 @@ def _dtype(elem_type: int) -> DType | None:
         return DType(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(elem_type)).name)
     except (KeyError, ValueError, TypeError):
         return None
-
-
-def _pinned_shape(value: onnx.ValueInfoProto, pin: Sequence[int] | None) -> Shape:
-    tensor_type = value.type.tensor_type
-    name = value.name
-    if not tensor_type.HasField("shape"):
-        if pin is None:
-            raise ShapeError(f"input '{name}' declares no shape: pin it with --input {name}=DIMS")
-        return tuple(int(d) for d in pin)
-    dims: list[int | str] = [
-        d.dim_value if d.HasField("dim_value") else (d.dim_param or "?") for d in tensor_type.shape.dim
-    ]
-    if pin is not None:
-        if len(pin) != len(dims):
-            raise ShapeError(f"--input {name} has {len(pin)} dimensions; the model's '{name}' has {len(dims)}")
-        for wanted, declared in zip(pin, dims, strict=True):
-            if isinstance(declared, int) and declared != wanted:
-                raise ShapeError(
-                    f"--input {name}={','.join(map(str, pin))} does not fit the model's {_spell(dims)}: "
-                    "only dynamic dimensions can be pinned"
-                )
-        dims = [int(d) for d in pin]
-    elif dims and isinstance(dims[0], str):
-        dims[0] = 1  # the batch
-    unpinned = [str(d) for d in dims if isinstance(d, str)]
-    if unpinned:
-        example = ",".join("1" if i == 0 else str(d) for i, d in enumerate(dims))
-        raise ShapeError(
-            f"input '{name}' has {len(unpinned)} dynamic dimension{'s' if len(unpinned) > 1 else ''} "
-            f"({', '.join(unpinned)}): pin it, for example --input {name}={example} with numbers in their place"
-        )
-    sizes = tuple(int(d) for d in dims)
-    if any(size < 1 for size in sizes):
-        raise ShapeError(f"input '{name}' of shape {list(sizes)} has no elements")
-    return sizes
-
-
-def _spell(dims: Sequence[int | str]) -> str:
-    return "[" + ",".join(str(d) for d in dims) + "]"
 
 
 class _Foreign:
