@@ -23,6 +23,7 @@ from edgewright.manifest import MANIFEST, Manifest
 
 BUILD_DIR = "build"
 _TIMEOUT_S = 600.0
+_SOURCE_SUFFIXES = (".c", ".h", ".S", ".ld", ".cmake")
 _OVERFLOW = re.compile(r"region `?([A-Za-z0-9_]+)'? overflowed by (\d+) bytes")
 
 
@@ -134,6 +135,11 @@ def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
     elf = next((out / name for name in ("firmware.elf", "firmware") if (out / name).is_file()), None)
     if elf is None:
         raise ToolError(f"'{folder}' has not been built: run `edgewright build {folder}`")
+    built_at = elf.stat().st_mtime
+    for path in (p for p in sorted(folder.rglob("*")) if out not in p.parents):
+        is_source = path.suffix in _SOURCE_SUFFIXES or path.name in (MANIFEST, "CMakeLists.txt")
+        if is_source and path.stat().st_mtime > built_at:
+            raise ToolError(f"'{path}' is newer than the build: run `edgewright build {folder}` again")
     library = next((out / name for name in ("libmodel.so", "libmodel.dylib") if (out / name).is_file()), None)
     flash, ram, code = _sizes(elf, target, manifest)
     try:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgewright.boards import Target
 from edgewright.errors import ModelError
@@ -15,6 +16,7 @@ from edgewright.plan import Plan
 
 MANIFEST = "edgewright.json"
 SCHEMA: Literal[1] = 1
+MAX_PADDING_BYTES = 7  # behind the last port of a sample, which has a multiple of 8 bytes
 Optimize = Literal["speed", "balanced", "size", "ram"]
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
@@ -36,6 +38,12 @@ class Port(_Table):
     size_bytes: Positive
     scale: float | None = None
     zero_point: int | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.size_bytes != math.prod(self.shape) * self.dtype.size_bytes:
+            raise ValueError(f"size_bytes of '{self.c_name}' does not fit its shape")
+        return self
 
 
 class Memory(_Table):
@@ -70,6 +78,21 @@ class Manifest(_Table):
     input_bytes: Positive
     output_bytes: Positive
     memory: Memory
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        for side, ports, sample_bytes in (
+            ("inputs", self.inputs, self.input_bytes),
+            ("outputs", self.outputs, self.output_bytes),
+        ):
+            end = 0
+            for port in ports:
+                if port.offset_bytes < end:
+                    raise ValueError(f"{side}: '{port.c_name}' overlaps another")
+                end = port.offset_bytes + port.size_bytes
+            if not ports or not end <= sample_bytes <= end + MAX_PADDING_BYTES:
+                raise ValueError(f"{side} do not fill a sample of {sample_bytes} bytes")
+        return self
 
 
 def manifest_of(

@@ -163,7 +163,10 @@ def reference(firmware: Firmware, data: DataSet, on_progress: OnProgress | None 
     shapes = {port.name: port.shape for port in firmware.manifest.inputs}
     inputs = {name: values.reshape(len(values), *shapes[name]) for name, values in data.inputs.items()}
     report = None if on_progress is None else (lambda done: on_progress(done, data.samples))
-    return run_reference(serialized, inputs, report)
+    expected = run_reference(serialized, inputs, report)
+    if len(expected.outputs) != len(firmware.manifest.outputs):
+        raise ModelError(f"'{path}' has {len(expected.outputs)} outputs, the firmware {len(firmware.manifest.outputs)}")
+    return expected
 
 
 def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: ReferenceRun, clock: Clock) -> Result:

@@ -310,6 +310,38 @@ def test_a_damaged_manifest(run: Run, tmp_path: Path) -> None:
         refused(run("build", "p"), "damaged", next(iter(change)))
     path.write_text("{")
     refused(run("build", "p"), "damaged")
+    ports = good["inputs"]
+    for change in ({"inputs": []}, {"inputs": [{**ports[0], "size_bytes": 8}]}, {"inputs": [ports[0], ports[0]]},
+                   {"inputs": [{**ports[0], "offset_bytes": 1 << 40}]}, {"input_bytes": 1 << 60}):  # fmt: skip
+        path.write_text(json.dumps({**good, **change}))
+        refused(run("build", "p"), "damaged")
+
+
+def test_a_project_changed_after_its_build(run: Run, tmp_path: Path) -> None:
+    need("gcc")
+    run("generate", DIGITS, "-t", "host", "-o", "p", "-q")
+    run("build", "p", "-q")
+    (tmp_path / "p" / "notes.txt").write_text("mine")
+    assert run("run", "p", "-d", DIGITS_TEST, "-q").status == 0
+    reference = tmp_path / "p" / "reference.onnx"
+    whole = reference.read_bytes()
+    reference.write_bytes(whole[: len(whole) // 2])
+    refused(run("run", "p", "-d", DIGITS_TEST), "model to compare with")
+    small_model(reference, shape=(1, 4))
+    refused(run("run", "p", "-d", DIGITS_TEST), "model to compare with", "image")
+    reference.write_bytes(whole)
+    os.utime(tmp_path / "p" / "model.c", (2e9, 2e9))
+    refused(run("run", "p", "-d", DIGITS_TEST), "model.c", "newer than the build")
+
+
+def test_a_library_that_never_returns(run: Run, tmp_path: Path) -> None:
+    need("gcc")
+    run("generate", DIGITS, "-t", "host", "-o", "p", "-q")
+    source = tmp_path / "p" / "model.c"
+    endless = "    for (volatile int i = 0; i == 0;) {}\n    return EW_OK;"
+    source.write_text(source.read_text().replace("    return EW_OK;", endless))
+    run("build", "p", "-q")
+    refused(run("run", "p", "-d", DIGITS_TEST, "--timeout", "0.3"), "sample 0", "0.3 s", status=3)
 
 
 def test_a_result_goes_through_links_and_into_pipes(run: Run, tmp_path: Path) -> None:

@@ -170,6 +170,11 @@ def test_a_softmax_over_many_classes(tmp_path: Path) -> None:
 # ---- what is refused
 
 
+def test_an_output_nobody_wants(tmp_path: Path) -> None:
+    nodes = [helper.make_node("Split", ["x"], ["", "b"], name="split", axis=1), node("Relu", ["b"], "y")]
+    check(make_model(nodes, [value("x", [1, 6])], ["y"]), tmp_path)
+
+
 def test_nothing_to_run() -> None:
     nodes = [node("Add", ["c", "c"], "y")]
     proto = make_model(nodes, [], ["y"], [constant("c", np.ones(2, np.float32))])

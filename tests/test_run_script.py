@@ -276,7 +276,7 @@ def test_demo_deploys_to_the_board_and_passes_arguments_on(checkout: Checkout) -
     example = checkout.root / "examples" / "digits"
     assert checkout.calls("edgewright|") == [
         f"edgewright|deploy {example}/digits.onnx --target mps2-an386"
-        f" --data {example}/digits_test.npz --json my result.json"
+        f" --data {example}/digits_test.npz --batch 100 --json my result.json"
     ]
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import shutil
 import tempfile
+import threading
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from edgewright.drivers.link import Link, LinkStats
 from edgewright.drivers.process import Background, start
 from edgewright.errors import DeviceError, PortError, TargetError, ToolError
 from edgewright.ir import Array
+from edgewright.manifest import Manifest
 from edgewright.samples import check_data, pack, unpack
 
 Progress = Callable[[int], None]
@@ -97,8 +99,9 @@ class Device(Closing):
 class LibraryDevice(Device):
     """This computer, in-process: the model as a shared library."""
 
-    def __init__(self, firmware: Firmware) -> None:
+    def __init__(self, firmware: Firmware, *, inference_timeout_s: float = INFERENCE_TIMEOUT_S) -> None:
         super().__init__(firmware)
+        self._inference_timeout_s = inference_timeout_s
         self._function: Callable[..., int] | None = None
 
     def close(self) -> None:
@@ -130,28 +133,53 @@ class LibraryDevice(Device):
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
         if self._function is None:
             raise DeviceError("the device is closed")
-        manifest = self.firmware.manifest
-        count = len(packed)
-        outputs = np.zeros((count, manifest.output_bytes), np.uint8)
-        nanoseconds = np.zeros(count, np.int64)
+        calls = _LibraryCalls(self._function, packed, self.firmware.manifest)
         started = time.monotonic()
-        first_at = started
-        for index in range(count):
-            source, result = packed[index].ctypes.data, outputs[index].ctypes.data
+        calls.start()
+        seen, moved_at = 0, started
+        while calls.is_alive():
+            calls.join(0.05)  # a signal is handled here: it could not be inside the C function
+            if calls.done > seen:
+                seen, moved_at = calls.done, time.monotonic()
+                if on_progress is not None:
+                    on_progress(seen)
+            elif time.monotonic() - moved_at > self._inference_timeout_s and calls.is_alive():
+                raise DeviceError(f"sample {seen} did not end within {self._inference_timeout_s:g} s")
+        if calls.failure is not None:
+            raise calls.failure
+        batches = -(-len(packed) // batch_size) if batch_size else 1
+        seconds, latency_us = time.monotonic() - started, calls.nanoseconds / 1000.0
+        return calls.outputs, DeviceRun({}, len(packed), batches, seconds, calls.first_at, latency_us=latency_us)
+
+
+class _LibraryCalls(threading.Thread):
+    """Calls the library for each sample, beside the thread that watches the time and takes signals."""
+
+    def __init__(self, function: Callable[..., int], packed: Array, manifest: Manifest) -> None:
+        super().__init__(daemon=True)
+        self._function = function
+        self._packed = packed
+        self._manifest = manifest
+        self.outputs = np.zeros((len(packed), manifest.output_bytes), np.uint8)
+        self.nanoseconds = np.zeros(len(packed), np.int64)
+        self.first_at = 0.0
+        self.done = 0
+        self.failure: DeviceError | None = None
+
+    def run(self) -> None:
+        manifest = self._manifest
+        for index in range(len(self._packed)):
+            source, result = self._packed[index].ctypes.data, self.outputs[index].ctypes.data
             pointers = [source + port.offset_bytes for port in manifest.inputs]
             pointers += [result + port.offset_bytes for port in manifest.outputs]
             begin = time.perf_counter_ns()
             status = self._function(*pointers)
-            nanoseconds[index] = time.perf_counter_ns() - begin
+            self.nanoseconds[index] = time.perf_counter_ns() - begin
             if status != 0:
-                raise DeviceError(f"{manifest.c_prefix}_run returned status {status} at sample {index}")
-            if index == 0:
-                first_at = time.monotonic()
-            if on_progress is not None:
-                on_progress(index + 1)
-        batches = -(-count // batch_size) if batch_size else 1
-        run = DeviceRun({}, count, batches, time.monotonic() - started, first_at, latency_us=nanoseconds / 1000.0)
-        return outputs, run
+                self.failure = DeviceError(f"{manifest.c_prefix}_run returned status {status} at sample {index}")
+                return
+            self.first_at = self.first_at or time.monotonic()
+            self.done = index + 1
 
 
 class LinkDevice(Device):
@@ -293,7 +321,7 @@ def open_device(
     elif port is not None:
         device = LinkDevice(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate)
     elif target.device == "library":
-        device = LibraryDevice(firmware)
+        device = LibraryDevice(firmware, inference_timeout_s=inference_timeout_s)
     elif target.device == "emulator":
         emulator = start_emulator(target, firmware.elf)
         device = LinkDevice(firmware, emulator.url, emulator=emulator, inference_timeout_s=inference_timeout_s)

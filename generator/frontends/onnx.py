@@ -353,7 +353,8 @@ class _Foreign:
         return self._importer.editor.tensors[name].type
 
     def output_is_used(self, index: int) -> bool:
-        return index < len(self._proto.output) and self._proto.output[index] in self._importer.used
+        name = self._proto.output[index] if index < len(self._proto.output) else ""
+        return bool(name) and name in self._importer.used
 
     def unsupported(self, reason: str) -> NoReturn:
         raise UnsupportedError(reason)

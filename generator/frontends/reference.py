@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgewright.errors import ToolError
+from edgewright.errors import ModelError, ToolError
 from edgewright.ir import Array
 
 
@@ -28,6 +28,7 @@ def run_reference(
     Shapes: `inputs[name]` is (n, *the model's input shape), the leading batch of 1 included; likewise the outputs.
     Raises: ToolError where neither evaluator can run the model.
     """
+    _check_inputs(serialized, inputs)
     source, note, run = _evaluator(serialized)
     count = len(next(iter(inputs.values())))
     results: list[list[Array]] = []
@@ -45,6 +46,22 @@ _OLDEST_OPSET_OF_ONNX_REFERENCE = 17
 def _no_reference(error: Exception) -> str:
     lines = str(error).splitlines() or [type(error).__name__]
     return f"ONNX's own evaluator cannot run this model ({lines[0]}): pip install 'edgewright[ort]'"
+
+
+def _check_inputs(serialized: bytes, inputs: Mapping[str, Array]) -> None:
+    """Make sure that this is the model the inputs are for. Raises: ModelError."""
+    import onnx
+
+    try:
+        graph = onnx.load_model_from_string(serialized).graph
+    except Exception as error:  # protobuf's DecodeError has no common public name across its versions
+        if type(error).__name__ not in ("DecodeError", "Error"):
+            raise
+        raise ModelError("the model to compare with is damaged") from error
+    known = {initializer.name for initializer in graph.initializer}
+    wanted = {value.name for value in graph.input} - known
+    if wanted != set(inputs):
+        raise ModelError(f"the model to compare with has inputs {sorted(wanted)}, the data {sorted(inputs)}")
 
 
 Evaluator = Callable[[Mapping[str, Array]], Sequence[Array]]

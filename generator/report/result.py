@@ -140,6 +140,8 @@ class Result(_Table):
 
     def save(self, path: str | Path) -> None:
         """Write the result as JSON. Raises: EdgewrightError."""
+        if "://" in str(path):
+            raise EdgewrightError(f"'{path}': results are saved as JSON files; there is no database yet")
         write_text(Path(path), self.model_dump_json(indent=2) + "\n")
 
 
