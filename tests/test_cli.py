@@ -366,6 +366,7 @@ def test_a_name_too_long(run: Run) -> None:
     refused(run("inspect", DIGITS, "--json", "x" * 300), "too long")
 
 
+@pytest.mark.slow
 def test_an_interrupted_write_leaves_nothing(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Fail the Nth file of the project, for every N: no half-written project, and an older one stays whole."""
     run("generate", DIGITS, "-t", "host", "-o", "p", "-q")

@@ -167,7 +167,11 @@ def _emulators() -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("number", [
+    signal.SIGINT,
+    pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
+    pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
+])  # fmt: skip
 def test_an_interrupted_run_leaves_no_emulator(number: signal.Signals, emulated_m4: str, tmp_path: Path) -> None:
     before = _emulators()
     x = np.zeros((20_000, 1, 8, 8), np.float32)

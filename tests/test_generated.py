@@ -121,7 +121,8 @@ def test_every_operator_under_sanitizers(case: object, tmp_path: Path) -> None:
     assert_close(sanitized_run(emitted(model), tmp_path / "p", inputs), expected(model, inputs))
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + 4))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(SEED, SEED + 12))
 def test_random_networks_under_sanitizers(seed: int, tmp_path: Path) -> None:
     need("gcc")
     model = imported(random_network(seed))
@@ -129,7 +130,7 @@ def test_random_networks_under_sanitizers(seed: int, tmp_path: Path) -> None:
     assert_close(sanitized_run(emitted(model), tmp_path / "p", inputs), expected(model, inputs))
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + 12))
+@pytest.mark.parametrize("seed", range(SEED, SEED + 6))
 @pytest.mark.parametrize("optimize", ["speed", "size"])
 def test_random_networks_on_host(seed: int, optimize: str, tmp_path: Path) -> None:
     need("gcc")
