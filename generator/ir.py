@@ -8,7 +8,7 @@ Graphs are values: a pass takes one and returns another (`Editor` is the way to 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -183,6 +183,19 @@ class Editor:
         array.setflags(write=False)
         self.tensors[name] = Tensor(name, tuple(array.shape), DType.of(array), array)
         return name
+
+    def sweep(self, rule: Callable[[Node, dict[str, Node]], bool]) -> bool:
+        """Offer each node once to `rule(node, producers)`, which may rewrite and then returns True; was any rewritten?
+
+        A node that an earlier rewrite of the sweep replaced is left to the next sweep.
+        """
+        changed = False
+        producers, present = self.producers(), {id(node) for node in self.nodes}
+        for node in list(self.nodes):
+            if id(node) in present and rule(node, producers):
+                changed = True
+                producers, present = self.producers(), {id(other) for other in self.nodes}
+        return changed
 
     def replace_node(self, old: Node, new: Iterable[Node]) -> None:
         """Put `new` where `old` stands."""

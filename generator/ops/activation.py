@@ -189,7 +189,7 @@ class Softmax(Operator):
             ),
         )  # fmt: skip
 
-    def permuted(self, node: Node, perm: Shape, graph: Graph) -> Node | None:
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
         """The axis moves along."""
         return node.with_attrs(axis=perm.index(node.attrs["axis"]))
 

@@ -67,7 +67,7 @@ class Binary(Operator):
             ),
         )
 
-    def permuted(self, node: Node, perm: Shape, graph: Graph) -> Node | None:
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
         """Both operands are permuted alike; broadcasting is the pass's concern."""
         return node
 

@@ -91,7 +91,7 @@ class Operator:
         """Multiply-accumulates of one inference."""
         return 0
 
-    def permuted(self, node: Node, perm: Shape, graph: Graph) -> Node | None:
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
         """Return the node that does the same to operands whose axes are permuted by `perm`, or None.
 
         `perm` is ONNX's: axis i of the permuted operand is axis perm[i] of the present one.

@@ -112,7 +112,7 @@ class Slice(Operator):
         offset = sum(s * start for s, start in zip(steps, a["starts"], strict=True))
         return (_copy(graph, y.shape, x.name, y.name, x_strides, dense_strides(y.shape), offset, 0),)
 
-    def permuted(self, node: Node, perm: Shape, graph: Graph) -> Node | None:
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
         """The attributes are permuted along."""
         return node.with_attrs(**{key: tuple(node.attrs[key][i] for i in perm) for key in self.attributes})
 
@@ -210,7 +210,7 @@ class Concat(Operator):
             position += x.shape[axis]
         return tuple(calls)
 
-    def permuted(self, node: Node, perm: Shape, graph: Graph) -> Node | None:
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
         """The axis moves along."""
         return node.with_attrs(axis=perm.index(node.attrs["axis"]))
 
@@ -268,7 +268,7 @@ class Pad(Operator):
         }  # fmt: skip
         return (KernelCall("ew_pad_f32", "pad/ew_pad_f32.h", "ew_pad_f32_params", params, (x.name, y.name)),)
 
-    def permuted(self, node: Node, perm: Shape, graph: Graph) -> Node | None:
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
         """The pads are permuted along."""
         return node.with_attrs(**{key: tuple(node.attrs[key][i] for i in perm) for key in ("begins", "ends")})
 

@@ -71,7 +71,7 @@ class ReduceMean(Operator):
             ),
         )  # fmt: skip
 
-    def permuted(self, node: Node, perm: Shape, graph: Graph) -> Node | None:
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
         """The axes move along."""
         return node.with_attrs(axes=tuple(sorted(perm.index(axis) for axis in node.attrs["axes"])))
 

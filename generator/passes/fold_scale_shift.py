@@ -6,6 +6,7 @@ This is where batch normalization goes (it is imported as Mul and Add), and a bi
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -43,27 +44,25 @@ def _scaled_weights(node: Node, weights: Array, factor: Array) -> Array:
 def fold_scale_shift(graph: Graph) -> Graph:
     """Return the graph with all of them folded."""
     editor = Editor(graph)
-    while _fold_one(editor):
+    while editor.sweep(partial(_fold_node, editor, editor.uses())):
         pass
     return editor.graph()
 
 
-def _fold_one(editor: Editor) -> bool:
-    producers, uses = editor.producers(), editor.uses()
-    for node in editor.nodes:
-        if node.op not in ("Mul", "Add", "Sub"):
+def _fold_node(editor: Editor, uses: dict[str, int], node: Node, producers: dict[str, Node]) -> bool:
+    if node.op not in ("Mul", "Add", "Sub"):
+        return False
+    for side in (0, 1):
+        name, other = node.inputs[side], node.inputs[1 - side]
+        linear, constant = producers.get(name), editor.tensors[other].data
+        if linear is None or constant is None or linear.op not in _LINEAR or uses[name] != 1:
             continue
-        for side in (0, 1):
-            name, other = node.inputs[side], node.inputs[1 - side]
-            linear, constant = producers.get(name), editor.tensors[other].data
-            if linear is None or constant is None or linear.op not in _LINEAR or uses[name] != 1:
-                continue
-            if node.op == "Sub" and side == 1:
-                continue
-            if _is_clamped(linear) or editor.tensors[name].shape != editor.tensors[node.output].shape:
-                continue
-            if _fold(editor, linear, node, constant):
-                return True
+        if node.op == "Sub" and side == 1:
+            continue
+        if _is_clamped(linear) or editor.tensors[name].shape != editor.tensors[node.output].shape:
+            continue
+        if _fold(editor, linear, node, constant):
+            return True
     return False
 
 

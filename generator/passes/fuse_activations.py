@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
-from edgewright.ir import Editor, Graph
+from edgewright.ir import Editor, Graph, Node
 from edgewright.ops import operator
 
 
 def fuse_activations(graph: Graph) -> Graph:
     """Return the graph with every Clamp fused that is the only reader of an operator with a fused activation."""
     editor = Editor(graph)
-    while _fuse_one(editor):
+    while editor.sweep(partial(_fuse, editor, editor.uses())):
         pass
     return editor.graph()
 
 
-def _fuse_one(editor: Editor) -> bool:
-    producers, uses = editor.producers(), editor.uses()
-    for node in editor.nodes:
-        before = producers.get(node.inputs[0])
-        if node.op != "Clamp" or before is None or uses[node.inputs[0]] != 1:
-            continue
-        clamp, rule = operator("Clamp"), operator(before.op)
-        if before.op == "Clamp":
-            keys = ("min", "max")
-        elif rule.fuses_activation:
-            keys = ("act_min", "act_max")
-        else:
-            continue
-        low, high = (rule.attr(before, key) for key in keys)
-        new_low, new_high = clamp.attr(node, "min"), clamp.attr(node, "max")
-        # clamping to [low, high], then to [new_low, new_high]
-        bounds = (min(max(low, new_low), new_high), max(min(high, new_high), new_low))
-        fused = before.with_attrs(**dict(zip(keys, bounds, strict=True)))
-        editor.replace_node(node, [])
-        editor.replace_node(before, [replace(fused, outputs=node.outputs)])
-        return True
-    return False
+def _fuse(editor: Editor, uses: dict[str, int], node: Node, producers: dict[str, Node]) -> bool:
+    before = producers.get(node.inputs[0])
+    if node.op != "Clamp" or before is None or uses[node.inputs[0]] != 1:
+        return False
+    clamp, rule = operator("Clamp"), operator(before.op)
+    if before.op == "Clamp":
+        keys = ("min", "max")
+    elif rule.fuses_activation:
+        keys = ("act_min", "act_max")
+    else:
+        return False
+    low, high = (rule.attr(before, key) for key in keys)
+    new_low, new_high = clamp.attr(node, "min"), clamp.attr(node, "max")
+    # clamping to [low, high], then to [new_low, new_high]
+    bounds = (min(max(low, new_low), new_high), max(min(high, new_high), new_low))
+    fused = before.with_attrs(**dict(zip(keys, bounds, strict=True)))
+    editor.replace_node(node, [])
+    editor.replace_node(before, [replace(fused, outputs=node.outputs)])
+    return True

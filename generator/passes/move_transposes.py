@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def move_transposes(graph: Graph) -> Graph:
 def _until_none_fits(graph: Graph, rule: Callable[[Editor, Node, dict[str, Node]], bool]) -> Graph:
     while True:
         editor = Editor(remove_noops(graph))
-        changed = any(rule(editor, node, editor.producers()) for node in list(editor.nodes))
+        changed = editor.sweep(partial(rule, editor))
         graph = editor.graph()
         if not changed:
             return replace(graph, nodes=tuple(live_nodes(graph)))
@@ -116,7 +117,7 @@ def _behind(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     perm = _perm(first)
     rank = len(perm)
     inverse = tuple(int(axis) for axis in np.argsort(perm))
-    moved = operator(node.op).permuted(node, inverse, editor.graph())
+    moved = operator(node.op).permuted(node, inverse)
     shapes = [editor.tensors[name].shape for name in (*node.inputs, node.output)]
     if moved is None or len(shapes[-1]) != rank or any(len(shape) > rank for shape in shapes):
         return False

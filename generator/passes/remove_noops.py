@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from edgewright.ir import Editor, Graph, Node, live_nodes
 from edgewright.ops.core import FREE
@@ -26,31 +27,28 @@ def _changes_nothing(node: Node, editor: Editor) -> bool:
 def remove_noops(graph: Graph) -> Graph:
     """Return the graph without them; a graph output keeps its name."""
     editor = Editor(graph)
-    while _remove_one(editor):
+    while editor.sweep(partial(_remove, editor)):
         pass
     result = editor.graph()
     return replace(result, nodes=tuple(live_nodes(result)))
 
 
-def _remove_one(editor: Editor) -> bool:
-    producers = editor.producers()
-    uses = editor.uses()
-    for node in editor.nodes:
-        source = node.inputs[0]
-        if node.op == "Reshape" and source in producers and producers[source].op == "Reshape":
-            editor.replace_node(node, [replace(node, inputs=producers[source].inputs)])
-            return True
-        if not _changes_nothing(node, editor):
-            continue
-        if node.output not in editor.outputs:
-            editor.replace_node(node, [])
-            editor.redirect(node.output, source)
-            return True
-        maker = producers.get(source)
-        if maker is not None and source not in editor.outputs and uses[source] >= 1:
-            editor.replace_node(node, [])
-            renamed = tuple(node.output if name == source else name for name in maker.outputs)
-            editor.replace_node(maker, [replace(maker, outputs=renamed)])
-            editor.redirect(source, node.output)
-            return True
-    return False
+def _remove(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
+    source = node.inputs[0]
+    maker = producers.get(source)
+    if node.op == "Reshape" and maker is not None and maker.op == "Reshape":
+        editor.replace_node(node, [replace(node, inputs=maker.inputs)])
+        return True
+    if not _changes_nothing(node, editor):
+        return False
+    if node.output not in editor.outputs:
+        editor.replace_node(node, [])
+        editor.redirect(node.output, source)
+        return True
+    if maker is None or source in editor.outputs:
+        return False
+    editor.replace_node(node, [])
+    renamed = tuple(node.output if name == source else name for name in maker.outputs)
+    editor.replace_node(maker, [replace(maker, outputs=renamed)])
+    editor.redirect(source, node.output)
+    return True
