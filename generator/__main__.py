@@ -1,5 +1,5 @@
 """`python -m edgewright`."""
 
-from edgewright.cli import main
+from edgewright.entry import main
 
 main()

@@ -7,12 +7,10 @@ Exit status: 0 done; 1 the comparison with the reference failed; 2 the user's in
 from __future__ import annotations
 
 import json
-import signal
 import sys
 import tempfile
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn, cast, get_args
+from typing import Annotated, Any, cast, get_args
 
 import typer
 
@@ -23,6 +21,7 @@ from edgewright.build import build as build_project
 from edgewright.console import Screen
 from edgewright.doctor import examine
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
+from edgewright.entry import INTERRUPTED
 from edgewright.errors import EdgewrightError
 from edgewright.frontends.onnx import Model
 from edgewright.inspection import inspect_model
@@ -31,8 +30,6 @@ from edgewright.report.result import Result, write_text
 from edgewright.report.tables import result_table, two_columns
 from edgewright.samples import DataSet, load_npz
 from edgewright.version import VERSION
-
-_INTERRUPTED = 128 + signal.SIGINT
 
 # typer's own copy of click, or click itself: the class has no public name in typer
 _USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -306,14 +303,8 @@ def _root(
     """From model.onnx to measured predictions on a board."""
 
 
-def _terminated(number: int, frame: FrameType | None) -> NoReturn:
-    raise SystemExit(128 + number)  # unwinds the stack, so that no emulator or half-written file is left
-
-
 def main() -> None:
-    """Entry point of the command `edgewright`."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _terminated)
+    """Run the command line; `entry.py` has taken care of signals."""
     screen = Screen(quiet=False)
     try:
         status = app(standalone_mode=False)  # what a command raised as typer.Exit comes back as its number
@@ -328,9 +319,8 @@ def main() -> None:
         if text:  # else it was the help that was shown
             screen.error(f"{text}. See `edgewright --help`.")
         sys.exit(error.exit_code)
-    except (KeyboardInterrupt, typer.Abort):
-        screen.error("interrupted")
-        sys.exit(_INTERRUPTED)
-    if status == _INTERRUPTED:  # typer made an exit of the KeyboardInterrupt
-        screen.error("interrupted")
+    except typer.Abort as abort:
+        raise KeyboardInterrupt from abort
+    if status == INTERRUPTED:  # typer made an exit of the KeyboardInterrupt
+        raise KeyboardInterrupt
     sys.exit(status if isinstance(status, int) else 0)

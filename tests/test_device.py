@@ -186,11 +186,31 @@ def test_an_interrupted_run_leaves_no_emulator(number: signal.Signals, emulated_
     process.send_signal(number)
     _, errors = process.communicate(timeout=20)
     assert "Traceback" not in errors
+    assert ("interrupted" in errors) == (number == signal.SIGINT)
     assert process.returncode == {signal.SIGINT: 130, signal.SIGTERM: 143}.get(number, -number)
     deadline = time.monotonic() + 5
     while _emulators() - before and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not _emulators() - before
+
+
+def test_interrupted_while_it_still_imports(tmp_path: Path) -> None:
+    """The signal comes when the handlers are there, and numpy is not."""
+    code = (
+        "import os, signal, sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'numpy':\n"
+        "            os.kill(os.getpid(), int(sys.argv[1]))\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        "from edgewright.entry import main\n"
+        "main()\n"
+    )
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        command = [sys.executable, "-c", code, str(int(number))]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        assert done.returncode == 128 + number, done.stderr
+        assert "Traceback" not in done.stderr
 
 
 # ---- operators and networks on the emulated core
