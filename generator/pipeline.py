@@ -90,7 +90,7 @@ def check_fits(planned: Plan, target: Target) -> None:
             f"stack {stack:,}); '{target.name}' has {ram.bytes:,} B, {needed - ram.bytes:,} B too few.{where} "
             "Try a smaller input or a larger board."
         )
-    weights = graph.parameters * 4
+    weights = sum(tensor.size_bytes for tensor in graph.tensors.values() if tensor.data is not None)
     if flash is not None and weights > flash.bytes:
         largest = max((t for t in graph.tensors.values() if t.data is not None), key=lambda t: t.size_bytes)
         raise MemoryPlanError(
