@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
 import shutil
@@ -19,6 +18,7 @@ from edgewright.boards import Target
 from edgewright.drivers.process import find_tool, run
 from edgewright.emit import SourceTree
 from edgewright.errors import EdgewrightError, MemoryPlanError, ToolError
+from edgewright.files import umask
 from edgewright.manifest import MANIFEST, Manifest
 
 BUILD_DIR = "build"
@@ -62,18 +62,12 @@ def write_project(tree: SourceTree, folder: Path, *, force: bool = False) -> Non
             path = staging / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
-        staging.chmod(0o777 & ~_umask())
+        staging.chmod(0o777 & ~umask())
         _swap_in(staging, folder)
     except OSError as error:
         raise EdgewrightError(f"cannot write the project '{folder}': {error.strerror}") from error
     finally:
         shutil.rmtree(staging, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _swap_in(staging: Path, folder: Path) -> None:
@@ -141,7 +135,7 @@ def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
         if is_source and path.stat().st_mtime > built_at:
             raise ToolError(f"'{path}' is newer than the build: run `edgewright build {folder}` again")
     library = next((out / name for name in ("libmodel.so", "libmodel.dylib") if (out / name).is_file()), None)
-    flash, ram, code = _sizes(elf, target, manifest)
+    flash, ram, code = _sizes(elf if target.memory else library, manifest)
     try:
         cache = (out / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -153,10 +147,9 @@ def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
     )  # fmt: skip
 
 
-def _sizes(elf: Path, target: Target, manifest: Manifest) -> tuple[int | None, int | None, int | None]:
-    """Flash, RAM and code bytes. On a board by address; on the host, what the model alone (the library) takes."""
-    path = elf if target.memory else elf.parent / "libmodel.so"
-    if not path.is_file():
+def _sizes(path: Path | None, manifest: Manifest) -> tuple[int | None, int | None, int | None]:
+    """Flash, RAM and code bytes: of the board's whole program; on the host, of the model alone (the library)."""
+    if path is None:
         return None, None, None
     try:
         with path.open("rb") as stream:

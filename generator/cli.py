@@ -15,18 +15,19 @@ from typing import Annotated, Any, cast, get_args
 import typer
 
 from edgewright import pipeline
-from edgewright.boards import list_targets, load_target
+from edgewright.boards import Target, list_targets, load_target
 from edgewright.build import Firmware, write_project
 from edgewright.build import build as build_project
 from edgewright.console import Screen
 from edgewright.doctor import examine
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
+from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
 from edgewright.errors import EdgewrightError
-from edgewright.frontends.onnx import Model
+from edgewright.files import write_text
 from edgewright.inspection import inspect_model
 from edgewright.manifest import Optimize
-from edgewright.report.result import Result, write_text
+from edgewright.report.result import Result
 from edgewright.report.tables import result_table, two_columns
 from edgewright.samples import DataSet, load_npz
 from edgewright.version import VERSION
@@ -108,11 +109,6 @@ def _check_json(path: Path | None) -> None:
         raise EdgewrightError(f"--json {path}: that is a folder, or its folder does not exist")
 
 
-def _load(model: Path, pins: list[str] | None, clock: pipeline.Clock) -> Model:
-    with clock.stage("import"):
-        return pipeline.load(model, _pins(pins))
-
-
 @app.command()
 def inspect(model: ModelFile, pin: Pin = None, json_file: JsonFile = None, quiet: Quiet = False) -> None:
     """Show a model's operators, MACs, parameters, RAM lower bound, and the boards it fits."""
@@ -137,7 +133,7 @@ def generate(
     """Write the C project that runs a model on a board; CMake alone builds it."""
     level, screen, clock = _optimize(optimize), Screen(quiet), pipeline.Clock()
     board = load_target(target)
-    tree = _generate(model, pin, target, level, clock)
+    tree = _generate(model, pin, board, level, clock)
     folder = output or Path(f"{model.stem}-{board.name}")
     write_project(tree, folder, force=force)
     memory = tree.manifest.memory
@@ -155,9 +151,11 @@ def _own_board(target: str | None) -> str:
     return f" --target {target}" if target is not None and Path(target).exists() else ""
 
 
-def _generate(model: Path, pin: list[str] | None, target: str, level: Optimize, clock: pipeline.Clock) -> Any:
-    board = load_target(target)
-    loaded = _load(model, pin, clock)
+def _generate(
+    model: Path, pin: list[str] | None, board: Target, level: Optimize, clock: pipeline.Clock
+) -> SourceTree:
+    with clock.stage("import"):
+        loaded = pipeline.load(model, _pins(pin))
     with clock.stage("plan"):
         planned = pipeline.plan(loaded)
     with clock.stage("emit"):
@@ -233,7 +231,7 @@ def deploy(
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
         with screen.stages() as on_stage:
             clock.on_stage = on_stage
-            tree = _generate(model, pin, target, level, clock)
+            tree = _generate(model, pin, board, level, clock)
             samples = pipeline.read_data(tree.manifest, arrays)
             folder = output or Path(scratch) / "project"
             firmware = pipeline.compile_tree(tree, board, folder, clock, force=force)

@@ -9,7 +9,7 @@ _KEYWORDS = frozenset(
     alignas alignof asm auto bool break case char const constexpr continue default do double else enum extern false
     float for goto if inline int long main nullptr register restrict return short signed sizeof static static_assert
     struct switch thread_local true typedef typeof union unsigned void volatile while
-    and and_eq bitand bitor catch char16_t char32_t char8_t class concept const_cast consteval constinit co_await
+    and and_eq bitand bitor char16_t char32_t char8_t class concept const_cast consteval constinit co_await
     co_return co_yield decltype dynamic_cast noexcept not_eq or_eq reinterpret_cast requires static_cast wchar_t xor_eq
     catch class compl delete explicit export friend mutable namespace new not operator or private protected public
     template this throw try typeid typename using virtual xor

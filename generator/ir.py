@@ -142,10 +142,6 @@ class Editor:
         self.inputs = graph.inputs
         self.outputs = graph.outputs
 
-    def consumers(self, name: str) -> list[Node]:
-        """Nodes that read tensor `name`."""
-        return [node for node in self.nodes if name in node.inputs]
-
     def producers(self) -> dict[str, Node]:
         """The node that writes each tensor."""
         return {output: node for node in self.nodes for output in node.outputs}

@@ -13,6 +13,7 @@ from edgewright.boards import Target
 from edgewright.errors import ModelError
 from edgewright.ir import DType, Tensor
 from edgewright.plan import Plan
+from edgewright.version import VERSION
 
 MANIFEST = "edgewright.json"
 SCHEMA: Literal[1] = 1
@@ -101,8 +102,6 @@ def manifest_of(
     input_bytes: int, output_bytes: int, model_sha256: str, build_id: str, weights_bytes: int,
 ) -> Manifest:  # fmt: skip
     """Return the manifest of a generated project."""
-    from edgewright.version import VERSION
-
     def ports(items: Sequence[tuple[Tensor, str, int]]) -> tuple[Port, ...]:
         return tuple(
             Port(name=tensor.name, c_name=identifier, dtype=tensor.dtype, shape=tensor.shape, layout="model",

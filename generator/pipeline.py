@@ -32,6 +32,7 @@ from edgewright.report.result import (
     TargetRecord,
 )
 from edgewright.samples import DataSet, check_data, sample_shape
+from edgewright.version import VERSION
 
 Pins = Mapping[str, Sequence[int]]
 OnStage = Callable[[str], None]
@@ -110,8 +111,7 @@ def compile_tree(tree: SourceTree, target: Target, folder: Path, clock: Clock, *
 
 def load_firmware(folder: Path, target: str | None = None) -> Firmware:
     """Read back a project that was built before; `target` is a folder for a board of the user's own."""
-    manifest = read_manifest(folder)
-    return read_firmware(folder, manifest, load_target(target or manifest.target))
+    return read_firmware(folder, *load_project(folder, target))
 
 
 def load_project(folder: Path, target: str | None = None) -> tuple[Manifest, Target]:
@@ -148,7 +148,7 @@ def run_on(
     """Run all samples on an open device."""
     total = data.samples
     report = None if on_progress is None else (lambda done: on_progress(done, total))
-    done = device.predict(data.inputs, batch_size, report)
+    done = device.run(data, batch_size, report)
     clock.seconds["first_result"] = done.first_result_at - clock.started
     return done
 
@@ -175,8 +175,6 @@ def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: Referen
     by_port = _reference_by_port(manifest, expected)
     first = manifest.outputs[0].name
     labels = data.labels
-    from edgewright.version import VERSION
-
     return Result(
         generator=f"edgewright {VERSION}",
         model=ModelRecord(**manifest.model.model_dump()),

@@ -25,7 +25,7 @@ from edgewright.drivers.process import Background, start
 from edgewright.errors import DeviceError, PortError, TargetError, ToolError
 from edgewright.ir import Array
 from edgewright.manifest import Manifest
-from edgewright.samples import check_data, pack, unpack
+from edgewright.samples import DataSet, check_data, pack, unpack
 
 Progress = Callable[[int], None]
 PTY_PORT = "pty"  # the host's native executable behind a pseudo terminal
@@ -86,7 +86,10 @@ class Device(Closing):
         """
         ports = self.firmware.manifest.inputs
         arrays = x if isinstance(x, Mapping) else {ports[0].name: np.asarray(x)}
-        data = check_data(arrays, ports)
+        return self.run(check_data(arrays, ports), batch_size, on_progress)
+
+    def run(self, data: DataSet, batch_size: int | None = None, on_progress: Progress | None = None) -> DeviceRun:
+        """Run samples that have been checked; see `predict`."""
         packed, run = self._run(pack(data, self.firmware.manifest), batch_size, on_progress)
         return replace(run, outputs=unpack(packed, self.firmware.manifest))
 

@@ -66,13 +66,18 @@ def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None) -> Mo
     return import_onnx(proto, path.stem, digest, pins or {}, where=str(path))
 
 
-def _parse(path: Path, raw: bytes) -> onnx.ModelProto:
+def decode_model(raw: bytes, complaint: str) -> onnx.ModelProto:
+    """Decode a serialized model. Raises: ModelError with `complaint`."""
     try:
-        proto = onnx.load_model_from_string(raw)
+        return onnx.load_model_from_string(raw)
     except Exception as error:  # protobuf's DecodeError has no common public name across its versions
         if type(error).__name__ not in ("DecodeError", "Error"):
             raise
-        raise ModelError(f"'{path}' is not an ONNX model, or is truncated ({len(raw):,} bytes)") from error
+        raise ModelError(complaint) from error
+
+
+def _parse(path: Path, raw: bytes) -> onnx.ModelProto:
+    proto = decode_model(raw, f"'{path}' is not an ONNX model, or is truncated ({len(raw):,} bytes)")
     if not proto.graph.node or not proto.opset_import:
         raise ModelError(f"'{path}' is not an ONNX model: it holds no nodes or names no operator set")
     return proto

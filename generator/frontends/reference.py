@@ -6,8 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx
+import onnx.version_converter
+from onnx.reference import ReferenceEvaluator
 
 from edgewright.errors import ModelError, ToolError
+from edgewright.frontends.onnx import decode_model
 from edgewright.ir import Array
 
 
@@ -28,8 +32,9 @@ def run_reference(
     Shapes: `inputs[name]` is (n, *the model's input shape), the leading batch of 1 included; likewise the outputs.
     Raises: ToolError where neither evaluator can run the model.
     """
-    _check_inputs(serialized, inputs)
-    source, note, run = _evaluator(serialized)
+    model = decode_model(serialized, "the model to compare with is damaged")
+    _check_inputs(model, inputs)
+    source, note, run = _evaluator(serialized, model)
     count = len(next(iter(inputs.values())))
     results: list[list[Array]] = []
     for index in range(count):
@@ -48,18 +53,10 @@ def _no_reference(error: Exception) -> str:
     return f"ONNX's own evaluator cannot run this model ({lines[0]}): pip install 'edgewright[ort]'"
 
 
-def _check_inputs(serialized: bytes, inputs: Mapping[str, Array]) -> None:
+def _check_inputs(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> None:
     """Make sure that this is the model the inputs are for. Raises: ModelError."""
-    import onnx
-
-    try:
-        graph = onnx.load_model_from_string(serialized).graph
-    except Exception as error:  # protobuf's DecodeError has no common public name across its versions
-        if type(error).__name__ not in ("DecodeError", "Error"):
-            raise
-        raise ModelError("the model to compare with is damaged") from error
-    known = {initializer.name for initializer in graph.initializer}
-    wanted = {value.name for value in graph.input} - known
+    known = {initializer.name for initializer in model.graph.initializer}
+    wanted = {value.name for value in model.graph.input} - known
     if wanted != set(inputs):
         raise ModelError(f"the model to compare with has inputs {sorted(wanted)}, the data {sorted(inputs)}")
 
@@ -67,11 +64,11 @@ def _check_inputs(serialized: bytes, inputs: Mapping[str, Array]) -> None:
 Evaluator = Callable[[Mapping[str, Array]], Sequence[Array]]
 
 
-def _evaluator(serialized: bytes) -> tuple[str, str | None, Evaluator]:
+def _evaluator(serialized: bytes, model: onnx.ModelProto) -> tuple[str, str | None, Evaluator]:
     try:
         import onnxruntime
     except ImportError:
-        return "onnx-reference", "ONNX Runtime is not installed", _onnx_reference(serialized)
+        return "onnx-reference", "ONNX Runtime is not installed", _onnx_reference(model)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
@@ -81,7 +78,7 @@ def _evaluator(serialized: bytes) -> tuple[str, str | None, Evaluator]:
         if not type(error).__module__.startswith("onnxruntime"):
             raise
         note = f"ONNX Runtime refuses the model: {str(error).splitlines()[0]}"  # too new an operator set, mostly
-        return "onnx-reference", note, _onnx_reference(serialized)
+        return "onnx-reference", note, _onnx_reference(model)
 
     def run(feeds: Mapping[str, Array]) -> Sequence[Array]:
         results: Sequence[Array] = session.run([output.name for output in session.get_outputs()], dict(feeds))
@@ -90,14 +87,9 @@ def _evaluator(serialized: bytes) -> tuple[str, str | None, Evaluator]:
     return "onnxruntime", None, run
 
 
-def _onnx_reference(serialized: bytes) -> Evaluator:
-    import onnx
-    import onnx.version_converter
-    from onnx.reference import ReferenceEvaluator
-
+def _onnx_reference(model: onnx.ModelProto) -> Evaluator:
     failures = (NotImplementedError, RuntimeError, ValueError, TypeError, IndexError, KeyError)
     try:
-        model = onnx.load_model_from_string(serialized)
         opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
         if opset < _OLDEST_OPSET_OF_ONNX_REFERENCE:
             model = onnx.version_converter.convert_version(model, _OLDEST_OPSET_OF_ONNX_REFERENCE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from edgewright.ir import Editor, Graph, Node
+from edgewright.ir import Editor, Graph, Node, live_nodes
 
 
 def _image_pads(pad: Node, layout: str) -> tuple[int, int, int, int] | None:
@@ -41,5 +41,4 @@ def fold_pads(graph: Graph) -> Graph:
         new = replace(node.with_attrs(**attrs), inputs=(pad.inputs[0], *node.inputs[1:]))
         editor.replace_node(node, [new])
     result = editor.graph()
-    read = {name for node in result.nodes for name in node.inputs} | {*result.outputs}
-    return replace(result, nodes=tuple(n for n in result.nodes if n.op != "Pad" or n.output in read))
+    return replace(result, nodes=tuple(live_nodes(result)))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
 from edgewright.errors import EdgewrightError
+from edgewright.files import write_text
 
 SCHEMA_VERSION: Literal[1] = 1
 
@@ -143,28 +142,3 @@ class Result(_Table):
         if "://" in str(path):
             raise EdgewrightError(f"'{path}': results are saved as JSON files; there is no database yet")
         write_text(Path(path), self.model_dump_json(indent=2) + "\n")
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file, all of it or nothing; a device or a pipe is written to, never replaced.
-
-    Raises: EdgewrightError.
-    """
-    try:
-        path = path.resolve()
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-            return
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as stream:
-                stream.write(text)
-            mask = os.umask(0)
-            os.umask(mask)
-            Path(name).chmod(0o666 & ~mask)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise EdgewrightError(f"cannot write '{path}': {error.strerror}") from error
