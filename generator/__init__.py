@@ -12,9 +12,10 @@ if __name__ != "edgewright":
     raise ImportError("the package is called 'edgewright': `pip install -e .`, then `import edgewright`")
 
 if TYPE_CHECKING:
-    from edgewright.api import Board, Built, Generated, Predictions, generate, load
+    from edgewright.api import Board, Built, Generated, Predictions, generate, load, quantize
     from edgewright.boards import list_targets, load_target
     from edgewright.errors import EdgewrightError
+    from edgewright.quantization.options import Options as QuantizeOptions
     from edgewright.report.result import Result as Report
     from edgewright.version import VERSION as __version__  # noqa: N811
 
@@ -24,16 +25,19 @@ __all__ = [
     "EdgewrightError",
     "Generated",
     "Predictions",
+    "QuantizeOptions",
     "Report",
     "__version__",
     "generate",
     "list_targets",
     "load",
     "load_target",
+    "quantize",
 ]
 
 _ROOMS = {
     "EdgewrightError": ("errors", "EdgewrightError"),
+    "QuantizeOptions": ("quantization.options", "Options"),
     "Report": ("report.result", "Result"),
     "__version__": ("version", "VERSION"),
     "list_targets": ("boards", "list_targets"),

@@ -11,8 +11,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from edgewright import pipeline
 from edgewright.boards import Target, load_target
@@ -20,12 +23,16 @@ from edgewright.build import Firmware, write_project
 from edgewright.closing import Closing
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.emit import SourceTree
+from edgewright.errors import QuantizationError
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Array
 from edgewright.manifest import Manifest, Optimize
 from edgewright.pipeline import Clock
+from edgewright.profile import step_parts
+from edgewright.quantization.options import Options
+from edgewright.quantizer import QuantizedModel, quantize_model
 from edgewright.report.result import Result as Report
-from edgewright.samples import DataSet, check_data
+from edgewright.samples import LABELS, SINGLE_INPUT, DataSet, check_data
 
 
 def load(path: str | Path, inputs: Mapping[str, Sequence[int]] | None = None) -> Model:
@@ -33,12 +40,36 @@ def load(path: str | Path, inputs: Mapping[str, Sequence[int]] | None = None) ->
     return pipeline.load(Path(path), inputs)
 
 
-def generate(model: Model, target: str | Target, optimize: Optimize = "balanced") -> Generated:
-    """Lower a model to C for a board. Raises: EdgewrightError."""
+def quantize(
+    model: Model, calibration: Array | Mapping[str, Array], labels: Array | None = None,
+    options: Options | None = None, **choices: Any,
+) -> QuantizedModel:  # fmt: skip
+    """Quantize a float model with samples like the real ones.
+
+    `choices` are the fields of `Options`: scheme="int4", max_drop=1.0, ...
+    Shapes: calibration (n, *shape of one sample), or such an array for each input by name; labels (n,).
+    Raises: EdgewrightError.
+    """
+    if options is not None and choices:
+        raise QuantizationError("give either options or single choices, not both")
+    known = {each.name for each in fields(Options)}
+    unknown = sorted(set(choices) - known)
+    if unknown:
+        raise QuantizationError(f"no option is called {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    arrays = dict(calibration) if isinstance(calibration, Mapping) else {SINGLE_INPUT: calibration}
+    if labels is not None:
+        arrays[LABELS] = np.asarray(labels)
+    return quantize_model(model, arrays, options or Options(**choices))
+
+
+def generate(
+    model: Model, target: str | Target, optimize: Optimize = "balanced", flash_limit: int | None = None
+) -> Generated:
+    """Lower a model to C for a board. Units: bytes of flash that the firmware may take. Raises: EdgewrightError."""
     clock = Clock()
     board = target if isinstance(target, Target) else load_target(target)
     with clock.stage("plan"):
-        planned = pipeline.plan(model)
+        planned = pipeline.plan(model, board, optimize, flash_limit)
     with clock.stage("emit"):
         tree = pipeline.generate(model, planned, board, optimize)
     return Generated(tree, board, clock)
@@ -79,12 +110,17 @@ class Built:
     _scratch: tempfile.TemporaryDirectory[str] | None = None
 
     def flash(
-        self, port: str | None = None, *, baudrate: int = 115200, inference_timeout_s: float = INFERENCE_TIMEOUT_S
-    ) -> Board:
-        """Put it on its board: None is the target's emulator, or in-process on the host."""
+        self, port: str | None = None, *, baudrate: int = 115200, inference_timeout_s: float = INFERENCE_TIMEOUT_S,
+        profile: bool = False,
+    ) -> Board:  # fmt: skip
+        """Put it on its board: None is the target's emulator, or in-process on the host.
+
+        `profile` splits what an emulator counts by step. Raises: TargetError where nothing counts.
+        """
+        parts = step_parts(self.firmware, port) if profile else None
         with self.clock.stage("flash"):
             device = open_device(
-                self.firmware, port, baudrate=baudrate, inference_timeout_s=inference_timeout_s
+                self.firmware, port, baudrate=baudrate, inference_timeout_s=inference_timeout_s, parts=parts
             )
         return Board(device, self)
 

@@ -28,6 +28,7 @@ Text = Annotated[str, Field(strict=True, min_length=1)]
 Identifier = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Positive = Annotated[int, Field(strict=True, gt=0)]
 NonNegative = Annotated[int, Field(strict=True, ge=0)]
+PositiveNumber = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
 
 
@@ -132,14 +133,16 @@ class Counting(_Table):
     """How instructions are counted in the emulator: by a plugin, or else by a timer that counts instructions.
 
     `plugin` is the plugin's C source; `plugin_argv` has {plugin}, the built file with its arguments.
+    `cycle_model` names the rules by which it also models cycles (ew_cycles.h); None where there are none for the core.
     With `icount_argv` the board's timer runs in step with instructions: `icount_instructions_per_tick` of them a tick.
     """
 
     plugin: Text
     plugin_argv: tuple[Text, ...]
+    cycle_model: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55"] | None = None
     markers: Markers
     icount_argv: tuple[Text, ...]
-    icount_instructions_per_tick: Positive
+    icount_instructions_per_tick: PositiveNumber
 
 
 class Emulator(_Table):
@@ -189,6 +192,7 @@ class Target(_Table):
     description: Text
     cpu: Text
     isa: Text
+    features: tuple[Literal["fpu", "dsp", "mve"], ...] = ()  # what kernels may use
     evidence: Literal["host", "emulated", "hardware"]
     device: Literal["library", "emulator", "serial"]
     clock_hz: Positive | None = None

@@ -6,29 +6,54 @@ Exit status: 0 done; 1 the comparison with the reference failed; 2 the user's in
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any, cast, get_args
+from typing import Annotated, Any
 
 import typer
 
 from edgewright import pipeline
+from edgewright.arguments import (
+    Batch,
+    Baud,
+    BoardOf,
+    Calibration,
+    DataFile,
+    FlashLimit,
+    Force,
+    JsonFile,
+    ModelFile,
+    OptimizeFor,
+    Pin,
+    Port,
+    Profile,
+    ProjectDir,
+    Quiet,
+    SchemeName,
+    TargetName,
+    TimeLimit,
+    check_json,
+    input_pins,
+    optimize_level,
+    write_json,
+)
 from edgewright.boards import Target, list_targets, load_target
 from edgewright.build import Firmware, write_project
 from edgewright.build import build as build_project
+from edgewright.cli_quantize import add_quantize, load_model
 from edgewright.console import Screen
 from edgewright.doctor import examine
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
 from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
 from edgewright.errors import EdgewrightError
-from edgewright.files import write_text
+from edgewright.frontends.onnx import Model
 from edgewright.inspection import inspect_model
 from edgewright.manifest import Optimize
+from edgewright.profile import check_profile
 from edgewright.report.result import Result
-from edgewright.report.tables import result_table, two_columns
+from edgewright.report.tables import profile_tables, result_table, two_columns
 from edgewright.samples import DataSet, load_npz
 from edgewright.version import VERSION
 
@@ -43,79 +68,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-ModelFile = Annotated[Path, typer.Argument(help="The trained model, an ONNX file.", show_default=False)]
-ProjectDir = Annotated[Path, typer.Argument(help="A generated project.", show_default=False)]
-TargetName = Annotated[
-    str, typer.Option("--target", "-t", help="A board (see `edgewright targets`), or a folder with a target.toml.",
-                      show_default=False)]  # fmt: skip
-Pin = Annotated[
-    list[str] | None,
-    typer.Option("--input", metavar="NAME=DIMS", help="Pin an input's shape, as in --input x=1,3,32,32. Repeatable.",
-                 show_default=False)]  # fmt: skip
-OptimizeFor = Annotated[str, typer.Option("--optimize", help="speed, balanced, size or ram.")]
-DataFile = Annotated[
-    Path, typer.Option("--data", "-d", help="An .npz: 'x' (or an array an input), samples first; 'y' for accuracy.",
-                       show_default=False)]  # fmt: skip
-JsonFile = Annotated[
-    Path | None, typer.Option("--json", help="Write the result to this file ('-': standard output).",
-                              show_default=False)]  # fmt: skip
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no progress; errors only.")]
-Port = Annotated[
-    str | None, typer.Option("--port", help="A pyserial URL or device; on the host also 'pty'.", show_default=False)]
-Batch = Annotated[
-    int | None, typer.Option("--batch", min=1, help="Samples a batch; as many as fit in the board, if not given.",
-                             show_default=False)]  # fmt: skip
-Baud = Annotated[int, typer.Option("--baud", min=1, help="Baud rate of a real port.")]
-TimeLimit = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds that one inference may take.")]
-Force = Annotated[bool, typer.Option("--force", help="Overwrite a folder that holds something else.")]
-BoardOf = Annotated[
-    str | None, typer.Option("--target", "-t", help="The board's folder, where it is one of your own.",
-                             show_default=False)]  # fmt: skip
-
-
-def _optimize(text: str) -> Optimize:
-    if text not in get_args(Optimize):
-        raise EdgewrightError(f"--optimize {text}: expected one of {', '.join(get_args(Optimize))}")
-    return cast(Optimize, text)
-
-
-def _pins(pins: list[str] | None) -> dict[str, list[int]]:
-    result = {}
-    for pin in pins or []:
-        name, _, dims = pin.rpartition("=")
-        try:
-            sizes = [int(d) for d in dims.split(",") if d.strip()] if dims.strip() else []
-        except ValueError:
-            sizes = [0]
-        if not name or any(size < 1 for size in sizes):
-            raise EdgewrightError(f"--input {pin}: expected NAME=DIMS with positive numbers, as in x=1,3,32,32")
-        result[name] = sizes
-    return result
-
-
-def _write_json(path: Path | None, content: Any) -> None:
-    if path is None:
-        return
-    text = content.model_dump_json(indent=2) if isinstance(content, Result) else json.dumps(content, indent=2)
-    if str(path) == "-":
-        sys.stdout.write(text + "\n")
-    else:
-        write_text(path, text + "\n")
-
-
-def _check_json(path: Path | None) -> None:
-    """Find out before the work, not after it, that its result cannot be written."""
-    if path is not None and str(path) != "-" and (path.is_dir() or not path.resolve().parent.is_dir()):
-        raise EdgewrightError(f"--json {path}: that is a folder, or its folder does not exist")
-
-
 @app.command()
 def inspect(model: ModelFile, pin: Pin = None, json_file: JsonFile = None, quiet: Quiet = False) -> None:
     """Show a model's operators, MACs, parameters, RAM lower bound, and the boards it fits."""
-    _check_json(json_file)
-    facts = inspect_model(pipeline.load(model, _pins(pin)))
+    check_json(json_file)
+    facts = inspect_model(pipeline.load(model, input_pins(pin)))
     Screen(quiet or str(json_file) == "-").show(*facts.tables())
-    _write_json(json_file, facts.record())
+    write_json(json_file, facts.record())
 
 
 @app.command()
@@ -126,14 +85,18 @@ def generate(
         Path | None, typer.Option("--output", "-o", help="The project's folder (MODEL-TARGET, if not given).",
                                   show_default=False)] = None,
     pin: Pin = None,
+    calibration: Calibration = None,
+    scheme: SchemeName = "int8",
     optimize: OptimizeFor = "balanced",
+    flash_limit: FlashLimit = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
-    level, screen, clock = _optimize(optimize), Screen(quiet), pipeline.Clock()
+    level, screen, clock = optimize_level(optimize), Screen(quiet), pipeline.Clock()
     board = load_target(target)
-    tree = _generate(model, pin, board, level, clock)
+    loaded = load_model(model, input_pins(pin), calibration, scheme, screen, clock)
+    tree = _generate(loaded, board, level, flash_limit, clock)
     folder = output or Path(f"{model.stem}-{board.name}")
     write_project(tree, folder, force=force)
     memory = tree.manifest.memory
@@ -152,14 +115,12 @@ def _own_board(target: str | None) -> str:
 
 
 def _generate(
-    model: Path, pin: list[str] | None, board: Target, level: Optimize, clock: pipeline.Clock
+    model: Model, board: Target, level: Optimize, flash_limit: int | None, clock: pipeline.Clock
 ) -> SourceTree:
-    with clock.stage("import"):
-        loaded = pipeline.load(model, _pins(pin))
     with clock.stage("plan"):
-        planned = pipeline.plan(loaded)
+        planned = pipeline.plan(model, board, level, flash_limit)
     with clock.stage("emit"):
-        return pipeline.generate(loaded, planned, board, level)
+        return pipeline.generate(model, planned, board, level)
 
 
 @app.command()
@@ -201,15 +162,16 @@ def flash(
 @app.command()
 def run(
     project: ProjectDir, data: DataFile, port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, target: BoardOf = None, json_file: JsonFile = None, quiet: Quiet = False,
+    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, target: BoardOf = None,
+    json_file: JsonFile = None, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Run samples on the board of a built project, compare with the reference, and report."""
-    _check_json(json_file)
+    check_json(json_file)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     firmware = pipeline.load_firmware(project, target)
     samples = pipeline.read_data(firmware.manifest, load_npz(data))
-    options = pipeline.RunOptions(port, batch, baud, timeout)
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile)
     _finish(screen, clock, firmware, samples, options, json_file)
 
 
@@ -218,24 +180,31 @@ def deploy(
     model: ModelFile, target: TargetName, data: DataFile,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the project here.", show_default=False)] = None,
-    pin: Pin = None, optimize: OptimizeFor = "balanced", port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, json_file: JsonFile = None, force: Force = False, quiet: Quiet = False,
+    pin: Pin = None, calibration: Calibration = None, scheme: SchemeName = "int8",
+    optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None, port: Port = None,
+    batch: Batch = None, baud: Baud = 115200,
+    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, json_file: JsonFile = None,
+    force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
-    _check_json(json_file)
-    level = _optimize(optimize)
+    check_json(json_file)
+    level = optimize_level(optimize)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     board = load_target(target)
+    if profile:
+        check_profile(board, port)
     arrays = load_npz(data)
+    loaded = load_model(model, input_pins(pin), calibration, scheme, screen, clock)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
         with screen.stages() as on_stage:
             clock.on_stage = on_stage
-            tree = _generate(model, pin, board, level, clock)
+            tree = _generate(loaded, board, level, flash_limit, clock)
             samples = pipeline.read_data(tree.manifest, arrays)
             folder = output or Path(scratch) / "project"
             firmware = pipeline.compile_tree(tree, board, folder, clock, force=force)
-        _finish(screen, clock, firmware, samples, pipeline.RunOptions(port, batch, baud, timeout), json_file)
+        options = pipeline.RunOptions(port, batch, baud, timeout, profile)
+        _finish(screen, clock, firmware, samples, options, json_file)
 
 
 def _finish(
@@ -249,8 +218,8 @@ def _finish(
         with clock.stage("reference"):
             expected = pipeline.reference(firmware, samples, bars.advance)
     result = pipeline.report(firmware, samples, done, expected, clock)
-    _write_json(json_file, result)
-    screen.show(result_table(result))
+    write_json(json_file, result)
+    screen.show(result_table(result), *profile_tables(result, screen.room))
     if not result.fidelity.passed:
         screen.error(
             f"{result.fidelity.mismatching_elements:,} of {result.fidelity.elements:,} output elements differ from "
@@ -262,7 +231,7 @@ def _finish(
 @app.command()
 def targets(json_file: JsonFile = None, quiet: Quiet = False) -> None:
     """List the boards."""
-    _check_json(json_file)
+    check_json(json_file)
     boards = list_targets()
     rows = [
         {"name": b.name, "description": b.description, "cpu": b.cpu, "clock_hz": b.clock_hz, "evidence": b.evidence,
@@ -274,18 +243,18 @@ def targets(json_file: JsonFile = None, quiet: Quiet = False) -> None:
          b.description)
         for b in boards
     ])  # fmt: skip
-    _write_json(json_file, rows)
+    write_json(json_file, rows)
 
 
 @app.command()
 def doctor(json_file: JsonFile = None, quiet: Quiet = False) -> None:
     """Show which tools are installed, and how to get the others."""
-    _check_json(json_file)
+    check_json(json_file)
     findings = examine()
     Screen(quiet or str(json_file) == "-").grid("doctor", ("tool", "for", "found"), [
         (f.name, f.purpose, f.version or f"missing: {f.remedy}") for f in findings
     ])  # fmt: skip
-    _write_json(json_file, [finding.record() for finding in findings])
+    write_json(json_file, [finding.record() for finding in findings])
 
 
 def _show_version(asked: bool) -> None:
@@ -299,6 +268,9 @@ def _root(
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show it.")] = False,
 ) -> None:
     """From model.onnx to measured predictions on a board."""
+
+
+add_quantize(app)
 
 
 def main() -> None:

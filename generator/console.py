@@ -40,10 +40,15 @@ class Screen:
         self._out = Console()
         self._err = Console(stderr=True)
 
+    @property
+    def room(self) -> int | None:
+        """Columns of the terminal; None where the output is none, and lines may be of any length."""
+        return self._out.width if self._out.is_terminal else None
+
     def show(self, *tables: Table) -> None:
-        """Print tables."""
+        """Print tables; one that has a width of its own is printed whole."""
         for table in () if self._quiet else tables:
-            self._out.print(table)
+            self._out.print(table, crop=table.width is None)
 
     def grid(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
         """Print a table with a header."""
@@ -57,6 +62,17 @@ class Screen:
     def error(self, text: str) -> None:
         """Print an error, as plain text: nothing in it is markup."""
         self._err.print(f"edgewright: {text}", style="red", markup=False, highlight=False, soft_wrap=True)
+
+    def warning(self, text: str) -> None:
+        """Print a warning, as plain text."""
+        if not self._quiet:
+            line = f"edgewright: warning: {text}"
+            self._err.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+    def note(self, text: str) -> None:
+        """Print a line, as plain text."""
+        if not self._quiet:
+            self._out.print(text, markup=False, highlight=False, soft_wrap=True)
 
     @contextmanager
     def stages(self) -> Iterator[Callable[[str], None]]:

@@ -23,6 +23,7 @@ from edgewright.identifiers import c_identifier, comment_text, unique_identifier
 from edgewright.ir import Array, DType, Tensor
 from edgewright.manifest import Manifest, Optimize, manifest_of
 from edgewright.ops import KernelCall
+from edgewright.ops.core import Scratch
 from edgewright.plan import Plan, Step
 from edgewright.resources import resource_dir
 
@@ -146,28 +147,38 @@ class _Emitter:
         variables: dict[str, str] = {}  # a buffer in memory -> its parameter
         parameters, arguments = [], []
 
-        def parameter(tensor: str, written: bool) -> str:
+        def parameter(tensor: str) -> str:
+            written = tensor in step.node.outputs
             if tensor not in variables:
-                variables[tensor] = "y" if written else f"x{sum(v.startswith('x') for v in variables.values())}"
+                number = sum(v.startswith("y" if written else "x") for v in variables.values())
+                variables[tensor] = f"x{number}" if not written else f"y{number}" if number else "y"
                 c_type = C_TYPES[graph.tensors[tensor].dtype]
                 parameters.append(f"{'' if written else 'const '}{c_type} *{variables[tensor]}")
                 arguments.append(self._location(tensor, written))
             return variables[tensor]
 
+        def scratch() -> str:
+            if "scratch" not in variables.values():
+                variables[step.scratch] = "scratch"
+                parameters.append("void *scratch")
+                arguments.append(f"&arena[{self.plan.offsets[step.scratch]}]")
+            return "scratch"
+
         calls = []
         for call in step.calls:
             words = []
             for position, argument in enumerate(call.arguments):
-                written = position == len(call.arguments) - 1
                 if argument is None:
                     words.append("NULL")
+                elif isinstance(argument, Scratch):
+                    words.append(scratch())
                 elif not isinstance(argument, str):
                     words.append(self._constant(f"{label}:{position}", argument, step.node.name))
                 elif storage[argument].kind == "constant":
                     root = storage[argument].root
                     words.append(self._constant(root, np.asarray(graph.constant(root)), root))
                 else:
-                    words.append(parameter(argument, written))
+                    words.append(parameter(argument))
             calls.append(Call(call.function, call.params_type, self._params(call), tuple(words)))
         shapes = [str(list(graph.tensors[name].shape)) for name in step.node.inputs if name]
         result = graph.tensors[step.node.output]
@@ -250,6 +261,7 @@ class _Emitter:
             input_bytes=_sample_bytes(self.inputs), output_bytes=_sample_bytes(self.outputs),
             model_sha256=model_sha256, build_id=build_id,
             weights_bytes=sum(constant.values.nbytes for constant in self.constants.values()),
+            functions=[step.identifier for step in self.steps],
         )  # fmt: skip
         context["manifest"] = manifest
         files["README.md"] = self._render("README.md.j2", context)

@@ -14,6 +14,7 @@ from edgewright.ir import Tensor
 from edgewright.pipeline import check_fits, plan
 from edgewright.plan import Plan
 from edgewright.report.tables import two_columns
+from edgewright.simulate import float_islands, is_quantized
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +51,8 @@ class Inspection:
                  "kernels": [call.function for call in step.calls]}
                 for step in planned.steps
             ],
+            "quantized": is_quantized(planned.graph),
+            "stays_float": [{"op": node.op, "name": node.name} for node in float_islands(planned.graph)],
             "arena_bytes": planned.arena_bytes,
             "arena_lower_bound_bytes": planned.lower_bound_bytes,
             "weights_bytes": sum(t.size_bytes for t in planned.graph.tensors.values() if t.data is not None),
@@ -65,6 +68,7 @@ class Inspection:
             ("inputs", "\n".join(f"{p['name']} {p['dtype']} {p['shape']}" for p in facts["inputs"])),
             ("outputs", "\n".join(f"{p['name']} {p['dtype']} {p['shape']}" for p in facts["outputs"])),
             ("operators", operators),
+            ("arithmetic", _arithmetic(facts)),
             ("MACs", f"{facts['model']['macs']:,}"),
             ("parameters", f"{facts['model']['parameters']:,}"),
             ("weights", f"{facts['weights_bytes']:,} B"),
@@ -78,6 +82,13 @@ class Inspection:
             kernels = ", ".join(dict.fromkeys(step["kernels"]))
             steps.add_row(str(index), step["op"], str(step["shape"]), f"{step['macs']:,}", kernels)
         return summary, steps
+
+
+def _arithmetic(facts: dict[str, Any]) -> str:
+    if not facts["quantized"]:
+        return "float32"
+    inside = ", ".join(f"{node['op']} '{node['name']}'" for node in facts["stays_float"])
+    return f"integer, but for {inside}, which stay float32" if inside else "integer"
 
 
 def _port(tensor: Tensor) -> dict[str, Any]:

@@ -92,7 +92,7 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Node:
-    """One operator applied to tensors; an absent optional input is the empty string."""
+    """One operator applied to tensors; an absent optional input, or an output nobody reads, is the empty string."""
 
     op: str
     name: str
@@ -102,8 +102,8 @@ class Node:
 
     @property
     def output(self) -> str:
-        """The first output."""
-        return self.outputs[0]
+        """The first output that is wanted."""
+        return next((name for name in self.outputs if name), self.outputs[0])
 
     def with_attrs(self, **changes: Any) -> Node:
         """Return the node with some attributes changed."""
@@ -144,7 +144,7 @@ class Editor:
 
     def producers(self) -> dict[str, Node]:
         """The node that writes each tensor."""
-        return {output: node for node in self.nodes for output in node.outputs}
+        return {output: node for node in self.nodes for output in node.outputs if output}
 
     def uses(self) -> dict[str, int]:
         """How many node inputs and graph outputs read each tensor."""

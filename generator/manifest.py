@@ -13,6 +13,7 @@ from edgewright.boards import Target
 from edgewright.errors import ModelError
 from edgewright.ir import DType, Tensor
 from edgewright.plan import Plan
+from edgewright.simulate import is_quantized
 from edgewright.version import VERSION
 
 MANIFEST = "edgewright.json"
@@ -55,6 +56,20 @@ class Memory(_Table):
     weights_bytes: NonNegative
 
 
+class StepFacts(_Table):
+    """One step of an inference: a C function of model.c.
+
+    Units: bytes. `moved_bytes` are those of its inputs, outputs and weights, each once.
+    """
+
+    function: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    name: str
+    op: str
+    kernel: str
+    macs: NonNegative
+    moved_bytes: NonNegative
+
+
 class ModelFacts(_Table):
     """The network."""
 
@@ -73,12 +88,14 @@ class Manifest(_Table):
     c_prefix: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     target: str
     optimize: Optimize
+    quantized: bool = False
     model: ModelFacts
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     input_bytes: Positive
     output_bytes: Positive
     memory: Memory
+    steps: tuple[StepFacts, ...] = ()  # a project of an older version has none
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -100,6 +117,7 @@ def manifest_of(
     *, name: str, prefix: str, plan: Plan, target: Target, optimize: Optimize,
     inputs: Sequence[tuple[Tensor, str, int]], outputs: Sequence[tuple[Tensor, str, int]],
     input_bytes: int, output_bytes: int, model_sha256: str, build_id: str, weights_bytes: int,
+    functions: Sequence[str],
 ) -> Manifest:  # fmt: skip
     """Return the manifest of a generated project."""
     def ports(items: Sequence[tuple[Tensor, str, int]]) -> tuple[Port, ...]:
@@ -111,10 +129,16 @@ def manifest_of(
 
     return Manifest(
         generator=f"edgewright {VERSION}", build_id=build_id, c_prefix=prefix, target=target.name, optimize=optimize,
+        quantized=is_quantized(plan.graph),
         model=ModelFacts(name=name, sha256=model_sha256, macs=plan.macs, parameters=plan.graph.parameters),
         inputs=ports(inputs), outputs=ports(outputs), input_bytes=input_bytes, output_bytes=output_bytes,
         memory=Memory(arena_bytes=plan.arena_bytes, arena_lower_bound_bytes=plan.lower_bound_bytes,
                       weights_bytes=weights_bytes),
+        steps=tuple(
+            StepFacts(function=function, name=step.node.name, op=step.node.op, kernel=step.kernel, macs=step.macs,
+                      moved_bytes=step.moved_bytes(plan.graph))
+            for function, step in zip(functions, plan.steps, strict=True)
+        ),
     )  # fmt: skip
 
 

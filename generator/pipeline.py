@@ -14,17 +14,26 @@ from edgewright.boards import Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.emit import SourceTree, emit
-from edgewright.errors import MemoryPlanError, ModelError, UnsupportedError
-from edgewright.frontends.onnx import Model, load_onnx
+from edgewright.errors import MemoryPlanError, ModelError, ToolError, UnsupportedError
+from edgewright.frontends.onnx import Model, decode_model, import_onnx, load_onnx
 from edgewright.frontends.reference import ReferenceRun, run_reference
 from edgewright.ir import Array
+from edgewright.kernels import Core
 from edgewright.manifest import Manifest, Optimize, read_manifest
 from edgewright.passes import run_passes
 from edgewright.plan import Plan, make_plan
-from edgewright.quantize import quantize
-from edgewright.report.measures import check_labels, fidelity, kpis, percentiles
+from edgewright.profile import profile, step_parts
+from edgewright.report.measures import (
+    MIXED_TOLERANCE,
+    RELATIVE_TOLERANCE,
+    check_labels,
+    fidelity,
+    kpis,
+    percentiles,
+)
 from edgewright.report.result import (
     BuildRecord,
+    FidelityRecord,
     LinkRecord,
     ModelRecord,
     Result,
@@ -32,6 +41,7 @@ from edgewright.report.result import (
     TargetRecord,
 )
 from edgewright.samples import DataSet, check_data, sample_shape
+from edgewright.simulate import is_exact, output_steps, simulate
 from edgewright.version import VERSION
 
 Pins = Mapping[str, Sequence[int]]
@@ -62,9 +72,20 @@ def load(path: Path, pins: Pins | None = None) -> Model:
     return load_onnx(path, pins)
 
 
-def plan(model: Model) -> Plan:
-    """Passes, quantization and planning: a Graph becomes a Plan."""
-    return make_plan(quantize(run_passes(model.graph)))
+CODE_RESERVE_BYTES = 20 * 1024  # of flash, beside the weights: kernels, the link, the start-up code
+
+
+def plan(
+    model: Model, target: Target | None = None, optimize: Optimize = "balanced", flash_limit: int | None = None
+) -> Plan:
+    """Passes and planning: a Graph becomes a Plan, for a board's core or for any.
+
+    Units: bytes. `flash_limit` is what the firmware may take in all; the board's flash, if not given.
+    """
+    core = Core(frozenset(target.features)) if target is not None else None
+    limit = flash_limit or (target.flash_bytes if target is not None else None)
+    weights_limit = None if limit is None else max(limit - CODE_RESERVE_BYTES, 0)
+    return make_plan(run_passes(model.graph), core, optimize, weights_limit)
 
 
 def generate(model: Model, planned: Plan, target: Target, optimize: Optimize) -> SourceTree:
@@ -128,16 +149,19 @@ class RunOptions:
     batch_size: int | None = None
     baudrate: int = 115200
     inference_timeout_s: float = INFERENCE_TIMEOUT_S
+    profile: bool = False
 
 
 def run(
     firmware: Firmware, data: DataSet, options: RunOptions, clock: Clock, on_progress: OnProgress | None = None
 ) -> DeviceRun:
     """Flash and run: all samples on the device that the firmware is for."""
+    parts = step_parts(firmware, options.port) if options.profile else None
     with clock.stage("flash"):
         device = open_device(
-            firmware, options.port, baudrate=options.baudrate, inference_timeout_s=options.inference_timeout_s
-        )
+            firmware, options.port, baudrate=options.baudrate, inference_timeout_s=options.inference_timeout_s,
+            parts=parts,
+        )  # fmt: skip
     with device, clock.stage("run"):
         return run_on(device, data, options.batch_size, clock, on_progress)
 
@@ -153,7 +177,21 @@ def run_on(
     return done
 
 
-def reference(firmware: Firmware, data: DataSet, on_progress: OnProgress | None = None) -> ReferenceRun:
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """What a firmware's outputs are compared with.
+
+    `definition`: the numpy integer reference where the model is quantized, else ONNX Runtime (or ONNX's evaluator).
+    `onnxruntime`: what that gives for a quantized model; None for float models, or where it does not take the model.
+    """
+
+    definition: ReferenceRun
+    onnxruntime: ReferenceRun | None = None
+    steps: tuple[float | None, ...] = ()  # of each output: the size of one quantization step
+    exact: bool = False  # integers all the way: not one bit may differ
+
+
+def reference(firmware: Firmware, data: DataSet, on_progress: OnProgress | None = None) -> Expected:
     """What the model the firmware was made from ought to give on the same inputs."""
     path = firmware.folder / REFERENCE
     try:
@@ -163,16 +201,36 @@ def reference(firmware: Firmware, data: DataSet, on_progress: OnProgress | None 
     shapes = {port.name: port.shape for port in firmware.manifest.inputs}
     inputs = {name: values.reshape(len(values), *shapes[name]) for name, values in data.inputs.items()}
     report = None if on_progress is None else (lambda done: on_progress(done, data.samples))
+    if firmware.manifest.quantized:
+        return _integer_reference(serialized, path, inputs, report)
     expected = run_reference(serialized, inputs, report)
     if len(expected.outputs) != len(firmware.manifest.outputs):
         raise ModelError(f"'{path}' has {len(expected.outputs)} outputs, the firmware {len(firmware.manifest.outputs)}")
-    return expected
+    return Expected(expected)
 
 
-def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: ReferenceRun, clock: Clock) -> Result:
+def _integer_reference(
+    serialized: bytes, path: Path, inputs: Mapping[str, Array], report: Callable[[int], None] | None
+) -> Expected:
+    model = import_onnx(decode_model(serialized, f"'{path}' is damaged"), "reference", "0" * 64, {}, where=str(path))
+    graph = run_passes(model.graph)
+    if set(graph.inputs) != set(inputs):
+        raise ModelError(f"'{path}' has inputs {sorted(graph.inputs)}, the data {sorted(inputs)}")
+    definition = ReferenceRun("numpy-integer", None, simulate(graph, inputs, report))
+    try:
+        onnxruntime = run_reference(serialized, inputs, report)
+    except ToolError:
+        onnxruntime = None
+    if onnxruntime is not None and onnxruntime.source != "onnxruntime":
+        onnxruntime = None
+    return Expected(definition, onnxruntime, output_steps(graph), is_exact(graph))
+
+
+def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: Expected, clock: Clock) -> Result:
     """Put together what was measured."""
     manifest, target = firmware.manifest, firmware.target
-    by_port = _reference_by_port(manifest, expected)
+    definition = expected.definition
+    by_port = _reference_by_port(manifest, definition)
     first = manifest.outputs[0].name
     labels = data.labels
     return Result(
@@ -182,11 +240,25 @@ def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: Referen
         build=_build_record(firmware, done),
         run=_run_record(done),
         link=_link_record(done),
-        fidelity=fidelity(done.outputs, by_port, expected.source, expected.note),
-        fidelity_onnxruntime=None,
+        fidelity=fidelity(
+            done.outputs, by_port, definition.source, definition.note,
+            tolerance=RELATIVE_TOLERANCE if expected.exact or not manifest.quantized else MIXED_TOLERANCE,
+        ),
+        fidelity_onnxruntime=_fidelity_onnxruntime(manifest, done, expected),
         kpi=None if labels is None else kpis(done.outputs[first], by_port[first], labels),
+        profile=profile(firmware, done),
         seconds={name: round(seconds, 4) for name, seconds in clock.seconds.items()},
-    )
+    )  # fmt: skip
+
+
+def _fidelity_onnxruntime(manifest: Manifest, done: DeviceRun, expected: Expected) -> FidelityRecord | None:
+    """In output steps, where all outputs have one; else in their own units."""
+    if expected.onnxruntime is None:
+        return None
+    theirs = _reference_by_port(manifest, expected.onnxruntime)
+    names = [port.name for port in manifest.outputs]
+    steps = {name: step for name, step in zip(names, expected.steps, strict=True) if step is not None}
+    return fidelity(done.outputs, theirs, "onnxruntime", steps=steps if len(steps) == len(names) else None)
 
 
 def _reference_by_port(manifest: Manifest, expected: ReferenceRun) -> dict[str, Array]:
@@ -222,7 +294,7 @@ def _run_record(done: DeviceRun) -> RunRecord:
         instructions_max=None if instructions is None else int(instructions.max()),
         instructions_source=done.instructions_source,
         cycles_per_inference=None if cycles is None else float(np.mean(cycles)),
-        cycles_source=None if cycles is None else "timer",
+        cycles_source=done.cycles_source, cycle_model=done.cycle_model,
         latency_us=None if done.latency_us is None else percentiles(done.latency_us),
         energy_uj=None, energy_source=None,
     )  # fmt: skip

@@ -29,7 +29,7 @@ def _single_assignment_in_order(graph: Graph) -> Iterator[str]:
         for name in node.inputs:
             if name and name not in made:
                 yield f"{describe(node)} reads '{name}' before anything makes it"
-        for name in node.outputs:
+        for name in filter(None, node.outputs):
             if name in made:
                 yield f"{describe(node)} makes '{name}' a second time"
             made.add(name)
@@ -77,7 +77,7 @@ def _shapes(graph: Graph) -> Iterator[str]:
             yield str(error)
             continue
         for name, type_ in zip(node.outputs, types, strict=True):
-            if graph.tensors[name].type != type_:
+            if name and graph.tensors[name].type != type_:
                 yield f"{describe(node)}: '{name}' is {graph.tensors[name].type}, and the shape rule says {type_}"
 
 

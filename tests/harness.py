@@ -18,7 +18,8 @@ from edgewright.samples import DataSet, pack, unpack
 
 
 def emitted(model: Model, target: str = "host", optimize: str = "balanced") -> SourceTree:
-    return generate(model, plan(model), load_target(target), optimize)  # type: ignore[arg-type]
+    board = load_target(target)
+    return generate(model, plan(model, board, optimize), board, optimize)  # type: ignore[arg-type]
 
 
 def compile_model(tree: SourceTree, folder: Path, flags: Sequence[str] = ("-O1",), compiler: str = "gcc") -> Path:

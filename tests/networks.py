@@ -39,8 +39,15 @@ def case_model(case: Case) -> onnx.ModelProto:
     if case.op_type == "Cast":
         attrs["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(attrs["to"]))
     outputs = [f"out{i}" for i in range(case.outputs)]
-    node = helper.make_node(case.op_type, names, outputs, name="node", **attrs)
-    return make_model([node], inputs, outputs, initializers, case.opset)
+    domain, _, op_type = case.op_type.rpartition(".")
+    node = helper.make_node(op_type, names, outputs, name="node", domain=domain, **attrs)
+    model = make_model([node], inputs, outputs, initializers, case.opset)
+    if domain:  # onnx knows no shapes of other domains' operators
+        graph = imported(model).graph
+        shapes = [graph.tensors[name].shape for name in graph.outputs]
+        del model.graph.output[:]
+        model.graph.output.extend(value(o, shape, elem_type) for o, shape in zip(outputs, shapes, strict=True))
+    return model
 
 
 def make_model(
@@ -48,7 +55,8 @@ def make_model(
     initializers: Sequence[onnx.TensorProto] = (), opset: int = 17, output_shape: Sequence[int] | None = None,
 ) -> onnx.ModelProto:  # fmt: skip
     graph = helper.make_graph(nodes, "net", inputs, [], list(initializers))
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in {n.domain for n in nodes} if d)]
+    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     if output_shape is not None:
         model.graph.output.extend(value(output, output_shape) for output in outputs)
         return model

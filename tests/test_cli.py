@@ -20,6 +20,7 @@ from networks import SEED, constant, make_model, value
 from onnx import helper
 
 from edgewright import cli
+from edgewright.boards import target_names
 from edgewright.drivers import emulator
 from edgewright.report.result import Result
 
@@ -97,6 +98,22 @@ def test_deploy_on_the_host(run: Run, tmp_path: Path) -> None:
     assert result.build.flash_bytes is not None
     assert result.link is None
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json"], "nothing else is left"
+
+
+def test_profile(run: Run, tmp_path: Path, emulated_m4: str) -> None:
+    with np.load(DIGITS_TEST) as data:
+        few = save(tmp_path / "few.npz", x=data["x"][:2])
+    refused(run("deploy", DIGITS, "-t", "host", "-d", few, "--profile"), "needs an emulated board", "host")
+    outcome = run("deploy", DIGITS, "-t", emulated_m4, "-d", few, "--profile", "--json", "r.json", "-o", "p")
+    assert outcome.status == 0, outcome.err
+    assert "MAC/cycle" in outcome.out
+    result = Result.model_validate_json((tmp_path / "r.json").read_text())
+    assert result.profile is not None
+    assert len(result.profile) == 8
+    again = run("run", "p", "-d", few, "--profile", "--json", "-")
+    assert Result.model_validate_json(again.out).profile == result.profile
+    plain = run("run", "p", "-d", few, "--json", "-")
+    assert Result.model_validate_json(plain.out).profile is None
 
 
 def test_stage_by_stage(run: Run, tmp_path: Path) -> None:
@@ -231,7 +248,8 @@ def test_a_model_too_big_for_the_board(run: Run, tmp_path: Path) -> None:
     ]
     onnx.save(make_model(nodes, [value("x", [1, 400_000])], ["y"]), tmp_path / "ram.onnx")
     refused(run("deploy", "ram.onnx", "-t", "mps2-an386", "-d", DIGITS_TEST), "RAM", "too few", "peak")
-    assert json.loads(run("inspect", "ram.onnx", "--json", "-").out)["fits"] == {"host": True, "mps2-an386": False}
+    fits = json.loads(run("inspect", "ram.onnx", "--json", "-").out)["fits"]
+    assert fits == {name: name == "host" for name in target_names()}
 
 
 def test_a_program_that_the_linker_refuses(run: Run, tmp_path: Path, emulated_m4: str) -> None:

@@ -33,8 +33,8 @@ def test_every_key_is_documented(model: type[BaseModel]) -> None:
 
 def test_every_operator_is_in_the_readme() -> None:
     text = (REPOSITORY / "README.md").read_text()
-    assert f"{len(ONNX_IMPORTERS)} operators" in text
-    assert not {name for name in ONNX_IMPORTERS if not re.search(rf"\b{name}\b", text)}
+    names = {name.rpartition(".")[2] for name in ONNX_IMPORTERS}
+    assert not {name for name in names if not re.search(rf"\b{name}\b", text)}
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)

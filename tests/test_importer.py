@@ -222,14 +222,16 @@ def test_a_damaged_initializer() -> None:
         imported(proto)
 
 
-def test_quantized_models_list_all_that_is_missing() -> None:
-    q = [constant("s", np.float32(0.1)), constant("z", np.int8(0)), constant("w", np.ones((2, 2), np.int8))]
+def test_conversions_that_are_missing_are_listed_together() -> None:
+    q = [constant("s", np.float32(0.1)), constant("z", np.uint16(0)), constant("w", np.ones((2, 2), np.int8)),
+         constant("s2", np.float32([0.1, 0.2])), constant("z2", np.int8([1, 2]))]  # fmt: skip
     nodes = [node("QuantizeLinear", ["x", "s", "z"], "a"), node("DequantizeLinear", ["a", "s", "z"], "b"),
-             node("DequantizeLinear", ["w", "s", "z"], "c"), node("MatMul", ["b", "c"], "y")]  # fmt: skip
-    proto = make_model(nodes, [value("x", [1, 2])], ["y"], q, opset=13)
+             node("QuantizeLinear", ["x", "s2", "z2"], "c"), node("DequantizeLinear", ["c", "s2", "z2"], "d"),
+             node("Add", ["b", "d"], "y")]  # fmt: skip
+    proto = make_model(nodes, [value("x", [1, 2])], ["y"], q, opset=21)
     with pytest.raises(UnsupportedError) as error:
         imported(proto)
-    assert str(error.value).count("Linear '") == 3
+    assert str(error.value).count("QuantizeLinear '") == 2
 
 
 def test_external_data_stays_in_its_folder(tmp_path: Path) -> None:

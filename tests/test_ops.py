@@ -17,7 +17,10 @@ from edgewright.ops import ONNX_IMPORTERS, Case, operator
 from edgewright.passes import run_passes
 
 # Cases that onnx.reference 1.23 gets wrong or refuses: compared with ONNX Runtime alone.
-NOT_BY_ONNX = {"Pad-crop", "ConvTranspose-grouped", "ConvTranspose-output_shape", "Softmax-opset_11"}
+NOT_BY_ONNX = {
+    "Pad-crop", "ConvTranspose-grouped", "ConvTranspose-output_shape", "Softmax-opset_11",
+    "LSTM-clip", "LSTM-input_forget", "GRU-clip",
+}  # fmt: skip
 
 
 def evaluate(graph: Graph, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
@@ -52,9 +55,14 @@ def test_case_by_numpy(case: Case) -> None:
     proto = case_model(case)
     model = imported(proto)
     inputs = random_inputs(model, positive=case.positive)
-    wanted = expected(model, inputs) if case_id(case) in NOT_BY_ONNX else onnx_reference(proto, inputs)
-    assert_close(evaluate(model.graph, inputs), wanted)
+    alone = case_id(case) in NOT_BY_ONNX or case.op_type.startswith("com.microsoft.")
+    wanted = expected(model, inputs) if alone else onnx_reference(proto, inputs)
     assert_close(evaluate(run_passes(model.graph), inputs), wanted)
+    before = evaluate(model.graph, inputs)
+    if any(node.op == "Quantize" for node in model.graph.nodes):  # float arithmetic, which falls off exact ties
+        assert all(np.abs(a.astype(int) - b.astype(int)).max() <= 1 for a, b in zip(before, wanted, strict=True))
+    else:
+        assert_close(before, wanted)
 
 
 def test_every_importer_has_a_case() -> None:

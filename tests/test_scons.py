@@ -23,4 +23,4 @@ def test_kernels_on_every_toolchain() -> None:
     passed = {path.parent.parent.name for path in (REPOSITORY / "out").glob("*/tests/*.passed")}
     assert "host" in passed
     if shutil.which("arm-none-eabi-gcc") and shutil.which("qemu-system-arm"):
-        assert {"cortex-m4f", "cortex-m3"} <= passed
+        assert {"cortex-m4f", "cortex-m3", "cortex-m55"} <= passed

@@ -14,12 +14,14 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from edgewright.build import Firmware
 from edgewright.closing import Closing
-from edgewright.drivers.emulator import Emulator, start_emulator
+from edgewright.drivers.emulator import Emulator, Mode, start_emulator
+from edgewright.drivers.icount import Parts
 from edgewright.drivers.link import Link, LinkStats
 from edgewright.drivers.process import Background, start
 from edgewright.errors import DeviceError, PortError, TargetError, ToolError
@@ -37,8 +39,10 @@ _PTY_STARTUP_S = 10.0
 class DeviceRun:
     """What came back, and what was measured while it did; a figure that was not measured is None.
 
-    Shapes: `outputs[name]` is (n, *shape of one sample); the others (n,).
-    Units: `latency_us` is real time on this computer or board, never an emulator's.
+    Shapes: `outputs[name]` is (n, *shape of one sample); `parts` (n, parts, 2), instructions and cycles of each part of
+    the code; the others (n,).
+    Units: `latency_us` is real time on this computer or board, never an emulator's. `cycles_source` says whether cycles
+    are a timer's or a model's; of which core, `cycle_model` says.
     `first_result_at` is time.monotonic() when the first batch's results were here.
     """
 
@@ -51,6 +55,9 @@ class DeviceRun:
     instructions_source: str | None = None
     latency_us: Array | None = None
     cycles: Array | None = None
+    cycles_source: Literal["timer", "model"] | None = None
+    cycle_model: str | None = None
+    parts: Array | None = None
     link: LinkStats | None = None
     stack_used_bytes: int | None = None
 
@@ -284,18 +291,24 @@ class LinkDevice(Device):
                 return run  # an emulator somebody else started: its timer may follow anything
             latency = ticks.astype(np.float64) / self._timer_hz * 1e6
             clock = self.firmware.target.clock_hz
-            cycles = ticks if evidence == "hardware" and clock == self._timer_hz else None
-            return replace(run, latency_us=latency, cycles=cycles)
+            if evidence == "hardware" and clock == self._timer_hz:
+                run = replace(run, cycles=ticks, cycles_source="timer")
+            return replace(run, latency_us=latency)
         per_tick = self._emulator.instructions_per_tick
         if per_tick is not None:
-            source = f"icount, resolution {per_tick}"
-            return replace(run, instructions=ticks.astype(np.int64) * per_tick, instructions_source=source)
+            counted = np.rint(ticks.astype(np.float64) * per_tick).astype(np.int64)
+            return replace(run, instructions=counted, instructions_source=f"icount, resolution {per_tick:g}")
         if self._emulator.mode != "plugin":
             return run
-        counts = np.asarray(self._emulator.read_counts(), np.int64)
+        counts = self._emulator.read_counts()
         if order.max() >= len(counts):
             raise DeviceError(f"the emulator counted {len(counts)} inferences of {order.max() + 1}")
-        return replace(run, instructions=counts[order], instructions_source="plugin, exact")
+        counts = counts[order]
+        if self._emulator.cycle_model is not None:
+            model = self._emulator.cycle_model
+            run = replace(run, cycles=counts[:, 0, 1], cycles_source="model", cycle_model=model)
+        parts = counts[:, 1:] if counts.shape[1] > 1 else None
+        return replace(run, instructions=counts[:, 0, 0], instructions_source="plugin, exact", parts=parts)
 
 
 def open_device(
@@ -304,11 +317,12 @@ def open_device(
     *,
     baudrate: int = 115200,
     inference_timeout_s: float = INFERENCE_TIMEOUT_S,
+    parts: Parts | None = None,
 ) -> Device:
     """Put the firmware where it runs, and return the device, ready.
 
     `port`: None for the target's own way (in-process, its emulator, its default port); "pty" for the host's
-    native executable; any pyserial URL.
+    native executable; any pyserial URL. `parts`: how an emulator that counts instructions splits an inference.
     Raises: PortError, TargetError, ToolError, DeviceError.
     """
     target = firmware.target
@@ -326,7 +340,8 @@ def open_device(
     elif target.device == "library":
         device = LibraryDevice(firmware, inference_timeout_s=inference_timeout_s)
     elif target.device == "emulator":
-        emulator = start_emulator(target, firmware.elf)
+        mode: Mode | None = "plugin" if parts is not None else None
+        emulator = start_emulator(target, firmware.elf, mode=mode, parts=parts)
         device = LinkDevice(firmware, emulator.url, emulator=emulator, inference_timeout_s=inference_timeout_s)
     else:
         raise TargetError(f"'{target.name}' is a board: say which port it is on with --port")

@@ -16,8 +16,10 @@ from edgewright.boards import Emulator as EmulatorTable
 from edgewright.boards import Target
 from edgewright.closing import Closing
 from edgewright.drivers import icount
+from edgewright.drivers.icount import Parts
 from edgewright.drivers.process import Background, find_tool, start
 from edgewright.errors import DeviceError, TargetError, ToolError
+from edgewright.ir import Array
 
 LOG = logging.getLogger(__name__)
 
@@ -32,10 +34,12 @@ class Emulator(Closing):
     """
 
     def __init__(
-        self, process: Background, url: str, mode: Mode, mode_reason: str, target: Target, scratch: Scratch
-    ) -> None:
+        self, process: Background, url: str, mode: Mode, mode_reason: str, target: Target, scratch: Scratch,
+        n_parts: int = 0,
+    ) -> None:  # fmt: skip
         self._process = process
         self._scratch = scratch
+        self._n_parts = n_parts
         self._counting = target.emulator.counting if target.emulator else None
         self.url = url
         self.mode = mode
@@ -47,18 +51,24 @@ class Emulator(Closing):
         return self._process.pid
 
     @property
-    def instructions_per_tick(self) -> int | None:
+    def instructions_per_tick(self) -> float | None:
         """Instructions a tick of the board's timer stands for, in mode "icount": also the resolution. Else None."""
         return self._counting.icount_instructions_per_tick if self.mode == "icount" and self._counting else None
 
-    def read_counts(self) -> list[int]:
-        """Return the instruction count of each inference that has ended since the start, in order.
+    @property
+    def cycle_model(self) -> str | None:
+        """The rules by which cycles are modelled, in mode "plugin"; None: they are not."""
+        return self._counting.cycle_model if self.mode == "plugin" and self._counting else None
 
+    def read_counts(self) -> Array:
+        """Return what was counted in each inference that has ended since the start, in order.
+
+        Shapes: (inferences, 1 + parts, 2): the whole and then each part; instructions and modelled cycles.
         Raises: ToolError unless `mode` is "plugin".
         """
         if self.mode != "plugin":
             raise ToolError(f"this emulator counts no instructions by itself (mode '{self.mode}')")
-        return icount.read_counts(self._scratch.counts)
+        return icount.read_counts(self._scratch.counts, self._n_parts)
 
     def check(self) -> None:
         """Raise DeviceError, with the emulator's own words, if it has ended."""
@@ -86,15 +96,21 @@ class Scratch:
         """The file that the plugin writes."""
         return Path(self._folder.name) / "counts"
 
+    @property
+    def parts(self) -> Path:
+        """The file that tells the plugin which code is which part."""
+        return Path(self._folder.name) / "parts"
+
     def close(self) -> None:
         """Remove the folder."""
         self._folder.cleanup()
 
 
-def start_emulator(target: Target, elf: Path, *, mode: Mode | None = None) -> Emulator:
+def start_emulator(target: Target, elf: Path, *, mode: Mode | None = None, parts: Parts | None = None) -> Emulator:
     """Start the target's emulator with `elf`, and return when it listens.
 
     mode: None takes the plugin, and "icount" where the plugin cannot be built or loaded (see `Emulator.mode_reason`).
+    parts: how each inference is split, where the plugin counts.
     Raises: ToolError where the emulator is missing, dies (with its own words) or is not ready in time; where `mode`
     asks for a plugin that cannot be had. TargetError where the target has no emulator.
     """
@@ -118,7 +134,7 @@ def start_emulator(target: Target, elf: Path, *, mode: Mode | None = None) -> Em
             raise ToolError(f"instructions cannot be counted by plugin: {error}") from error
         LOG.warning("counting instructions by the board's timer, because the plugin cannot be used: %s", error)
         return _launch(target, table, program, elf, "icount", str(error), table.counting.icount_argv)
-    return _launch(target, table, program, elf, "plugin", "", table.counting.plugin_argv, plugin)
+    return _launch(target, table, program, elf, "plugin", "", table.counting.plugin_argv, plugin, parts)
 
 
 def _launch(
@@ -130,6 +146,7 @@ def _launch(
     reason: str,
     extra: tuple[str, ...],
     plugin: Path | None = None,
+    parts: Parts | None = None,
 ) -> Emulator:
     """Start the emulator, wait for the line that says it is ready, and find out its port."""
     port = _free_port() if any("{port}" in word for word in table.argv) else 0
@@ -138,12 +155,19 @@ def _launch(
     try:
         fill = {"{elf}": str(elf), "{port}": str(port)}
         if plugin is not None and table.counting is not None:
-            fill["{plugin}"] = icount.plugin_argument(plugin, scratch.counts, table.counting.markers)
+            split = None
+            if parts is not None:
+                parts.write(scratch.parts)
+                split = (scratch.parts, parts.count)
+            counting = table.counting
+            fill["{plugin}"] = icount.plugin_argument(
+                plugin, scratch.counts, counting.markers, counting.cycle_model, split
+            )
         process = start([program, *(_fill(word, fill) for word in (*table.argv[1:], *extra))])
         ready = process.wait_for_line(table.ready, table.startup_timeout_s)
         said = ready.groupdict().get("port")
         url = _fill(table.url, {"{port}": said or str(port)})
-        return Emulator(process, url, mode, reason, target, scratch)
+        return Emulator(process, url, mode, reason, target, scratch, parts.count if parts is not None else 0)
     except BaseException:
         if process is not None:
             process.close()

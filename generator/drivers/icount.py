@@ -1,7 +1,7 @@
 """Exact instruction counts from QEMU: builds the project's own TCG plugin once, and reads what it counted.
 
 In: the plugin's C source (targets/_emulator/qemu/) and the emulator it is for. Out: a shared library in the user's
-cache folder, and one number an inference. The plugin's protocol is described at the top of its source.
+cache folder, and instructions and modelled cycles of each inference. The plugin's protocol is at the top of its source.
 """
 
 from __future__ import annotations
@@ -9,20 +9,47 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import struct
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from edgewright.boards import Markers
 from edgewright.drivers.process import find_tool, run, start
 from edgewright.errors import ToolError
+from edgewright.ir import Array
 
 _COMPILER = "cc"
 _TIMEOUT_S = 60.0
 _POLL_S = 0.01
 _FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-fPIC", "-shared", "-fvisibility=hidden")
-_RECORD = struct.Struct("=Q")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A piece of code that is counted for itself: the address ranges [first, end) of part `number`."""
+
+    first: int
+    end: int
+    number: int
+
+
+@dataclass(frozen=True)
+class Parts:
+    """How an inference is split: a part keeps control, in what it calls too, until another is entered.
+
+    Part `count - 1` also gets what runs before the first part.
+    """
+
+    ranges: Sequence[Part]
+    count: int
+
+    def write(self, path: Path) -> None:
+        """Write the plugin's file of parts."""
+        path.write_text("".join(f"{part.first:x} {part.end:x} {part.number}\n" for part in self.ranges))
 
 
 def cache_dir() -> Path:
@@ -34,13 +61,15 @@ def cache_dir() -> Path:
 def build_plugin(source: Path, emulator: Path) -> Path:
     """Return the plugin built from `source` for the program `emulator`; it is built on first use.
 
-    The cached file's name carries a hash of the source, the flags and the emulator's identity: a change builds anew.
+    The cached file's name carries a hash of the source and the headers beside it, the flags and the emulator's
+    identity: a change builds anew.
     Raises: ToolError where there is no C compiler, it fails, or the emulator does not load what was built.
     """
     program = emulator.resolve()
     status = program.stat()
     identity = f"{program} {status.st_size} {status.st_mtime_ns} {_FLAGS}"
-    key = hashlib.sha256(source.read_bytes() + identity.encode()).hexdigest()[:20]
+    sources = b"".join(path.read_bytes() for path in (source, *sorted(source.parent.glob("*.h"))))
+    key = hashlib.sha256(sources + identity.encode()).hexdigest()[:20]
     plugin = cache_dir() / "qemu-plugin" / f"{source.stem}-{key}.so"
     if plugin.is_file():
         return plugin
@@ -58,9 +87,14 @@ def build_plugin(source: Path, emulator: Path) -> Path:
     return plugin
 
 
-def plugin_argument(plugin: Path, out: Path, markers: Markers) -> str:
-    """Return the value of QEMU's option -plugin. QEMU wants a comma in a path doubled."""
-    values = {
+def plugin_argument(
+    plugin: Path, out: Path, markers: Markers, cycle_model: str | None = None, parts: tuple[Path, int] | None = None
+) -> str:
+    """Return the value of QEMU's option -plugin. QEMU wants a comma in a path doubled.
+
+    `parts`: the file that `Parts.write` made, and their count.
+    """
+    values: dict[str, str | int] = {
         "out": str(out).replace(",", ",,"),
         "bytes": markers.bytes,
         "begin": f"{markers.begin:#x}",
@@ -68,15 +102,24 @@ def plugin_argument(plugin: Path, out: Path, markers: Markers) -> str:
         "pause": f"{markers.pause:#x}",
         "resume": f"{markers.resume:#x}",
     }
+    if cycle_model is not None:
+        values["core"] = cycle_model
+    if parts is not None:
+        values["n_parts"] = parts[1]
+        values["parts"] = str(parts[0]).replace(",", ",,")
     words = ",".join(f"{key}={value}" for key, value in values.items())
     return f"{str(plugin).replace(',', ',,')},{words}"
 
 
-def read_counts(path: Path) -> list[int]:
-    """Return the instruction count of each inference that has ended so far, in order. The emulator may be running."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = len(data) - len(data) % _RECORD.size
-    return [count for (count,) in _RECORD.iter_unpack(data[:whole])]
+def read_counts(path: Path, n_parts: int = 0) -> Array:
+    """Return what was counted in each inference that has ended so far, in order. The emulator may be running.
+
+    Shapes: (inferences, 1 + n_parts, 2), int64: the whole and then each part; instructions and modelled cycles.
+    """
+    data = np.frombuffer(path.read_bytes() if path.exists() else b"", np.uint8)
+    record_bytes = (1 + n_parts) * 2 * 8
+    whole = len(data) - len(data) % record_bytes
+    return data[:whole].view(np.int64).reshape(-1, 1 + n_parts, 2)
 
 
 def _check_loads(plugin: Path, emulator: Path, scratch: Path) -> None:

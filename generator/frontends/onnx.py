@@ -41,6 +41,7 @@ class Model:
     operators: Mapping[str, int]  # how often each ONNX operator occurs
     serialized: bytes  # the ONNX model, self-contained, its inputs' shapes pinned
     sha256: str  # of the file as given, or with its external data
+    dynamic_batch: bool = False  # the leading dimension of every input was open, and is 1 here
 
 
 def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None) -> Model:
@@ -109,7 +110,8 @@ def _import(proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, S
     importer = _Importer(proto, name, opset, pins)
     graph = importer.run()
     operators = Counter(str(node.op_type) for node in proto.graph.node)
-    return Model(name, graph, operators, pinned_model(proto, graph).SerializeToString(deterministic=True), sha256)
+    pinned = pinned_model(proto, graph).SerializeToString(deterministic=True)
+    return Model(name, graph, operators, pinned, sha256, not pins and importer.has_dynamic_batch())
 
 
 def _opset(proto: onnx.ModelProto, where: str) -> int:
@@ -142,6 +144,7 @@ class _Importer:
         self.editor = Editor(Graph(name, (), {}, (), ()))
         self.names: dict[str, str] = {}  # an ONNX value -> our tensor
         self.unknown: set[str] = set()  # ONNX values after a refused node
+        self.four_bit: set[str] = set()  # ONNX values of type int4 or uint4
         self.problems: list[str] = []
         self.used = {name for node in proto.graph.node for name in node.input} | {o.name for o in proto.graph.output}
         self._add_initializers()
@@ -159,6 +162,9 @@ class _Importer:
             self.unknown.add(sparse.values.name)
 
     def _constant(self, value: str, array: Array) -> None:
+        if array.dtype.name in ("int4", "uint4"):  # kept as bytes; the kernels pack what fits in four bits
+            self.four_bit.add(value)
+            array = array.astype(np.int8 if array.dtype.name == "int4" else np.uint8)
         if array.dtype.name not in {d.value for d in DType}:
             self.problems.append(f"constant '{value}' of type {array.dtype.name}")
             self.unknown.add(value)
@@ -196,6 +202,12 @@ class _Importer:
         shape = pinned_shape(value, pin)
         self.names[value.name] = self.editor.add_tensor(value.name, TensorType(shape, dtype))
 
+    def has_dynamic_batch(self) -> bool:
+        """Whether the leading dimension of every input is open in the file."""
+        inputs = (v for v in self.proto.graph.input if self.names[v.name] in self.editor.inputs)
+        shapes = [value.type.tensor_type.shape.dim for value in inputs]
+        return all(len(dims) > 0 and not dims[0].HasField("dim_value") for dims in shapes)
+
     def run(self) -> Graph:
         """Import every node; everything that is in the way is in one UnsupportedError."""
         for index, node in enumerate(self.proto.graph.node):
@@ -221,7 +233,8 @@ class _Importer:
         return copy
 
     def _node(self, proto: onnx.NodeProto, name: str) -> None:
-        importer = ONNX_IMPORTERS.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
+        standard = proto.domain in ("", "ai.onnx")
+        importer = ONNX_IMPORTERS.get(proto.op_type if standard else f"{proto.domain}.{proto.op_type}")
         label = f"{proto.op_type} '{name}'"
         try:
             if any(value in self.unknown for value in proto.input):
@@ -239,7 +252,7 @@ class _Importer:
             raise UnsupportedError(f"{label}: its result does not fit in this computer's memory") from error
         except UnsupportedError as error:
             text = str(error)
-            self.problems.append(text if text.startswith(proto.op_type) else f"{label}: {text}")
+            self.problems.append(text if text.startswith(f"{proto.op_type} '") else f"{label}: {text}")
             self.unknown.update(proto.output)
         except EdgewrightError as error:
             text = str(error)
@@ -320,6 +333,9 @@ class _Foreign:
             raise ShapeError(f"input number {index} is missing")
         return self._importer.editor.tensors[self._importer.names[self._proto.input[index]]]
 
+    def is_four_bit(self, index: int) -> bool:
+        return self.has(index) and self._proto.input[index] in self._importer.four_bit
+
     def constant(self, index: int, what: str) -> Array:
         tensor = self.tensor(index)
         if tensor.data is None:
@@ -330,6 +346,19 @@ class _Foreign:
         return self._importer.editor.add_constant(hint, data)
 
     def emit(self, op: str, inputs: Sequence[str], final: int | None = None, **attrs: Any) -> str:
+        hint = f"{self.name}/{op}" if final is None else self._proto.output[final]
+        (output,) = self._emit(op, inputs, [hint], attrs)
+        if final is not None:
+            self._importer.names[self._proto.output[final]] = output
+        return output
+
+    def emit_all(self, op: str, inputs: Sequence[str], **attrs: Any) -> None:
+        hints = [name if name in self._importer.used else "" for name in self._proto.output]
+        outputs = self._emit(op, inputs, hints, attrs)
+        self._importer.names.update((hint, name) for hint, name in zip(hints, outputs, strict=False) if hint)
+
+    def _emit(self, op: str, inputs: Sequence[str], hints: Sequence[str], attrs: Mapping[str, Any]) -> list[str]:
+        """Add a node, or compute it where it reads only constants; returns its outputs, "" where there is no hint."""
         editor = self._importer.editor
         rule = operator(op)
         suffix = f".{self._emitted}" if self._emitted else ""
@@ -339,20 +368,19 @@ class _Foreign:
         first = next((t for t in tensors if t is not None), None)
         if first is not None and first.dtype not in rule.dtypes:
             self.unsupported(f"{self.op_type} on {first.dtype.value}")
-        (result,) = rule.infer(node, tensors)
-        if math.prod(result.shape) == 0:
-            self.unsupported(f"its result has shape {list(result.shape)}, no elements")
-        hint = f"{self.name}/{op}" if final is None else self._proto.output[final]
-        if all(tensor is None or tensor.data is not None for tensor in tensors):
-            check_elements(math.prod(result.shape))
-            arrays = [None if tensor is None else tensor.data for tensor in tensors]
-            output = editor.add_constant(hint, rule.evaluate(node, arrays)[0])
-        else:
-            output = editor.add_tensor(hint, result)
-            editor.nodes.append(replace(node, outputs=(output,)))
-        if final is not None:
-            self._importer.names[self._proto.output[final]] = output
-        return output
+        results = rule.infer(node, tensors)
+        wanted = [*hints, *[""] * (len(results) - len(hints))]
+        empty = next((result.shape for result in results if math.prod(result.shape) == 0), None)
+        if empty is not None:
+            self.unsupported(f"its result has shape {list(empty)}, no elements")
+        if rule.folds_at_import and all(tensor is None or tensor.data is not None for tensor in tensors):
+            check_elements(sum(math.prod(result.shape) for result in results))
+            arrays = rule.evaluate(node, [None if tensor is None else tensor.data for tensor in tensors])
+            return [hint and editor.add_constant(hint, array) for hint, array in zip(wanted, arrays, strict=True)]
+        outputs = [hint and editor.add_tensor(hint, result) for hint, result in zip(wanted, results, strict=True)]
+        if any(outputs):
+            editor.nodes.append(replace(node, outputs=tuple(outputs)))
+        return outputs
 
     def type_of(self, name: str) -> TensorType:
         return self._importer.editor.tensors[name].type

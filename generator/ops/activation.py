@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from edgewright.ir import Array, Graph, Node, Shape, Tensor, TensorType
+from edgewright.ir import Array, DType, Graph, Node, Shape, Tensor, TensorType
 from edgewright.ops.core import (
     FREE,
     Case,
@@ -54,12 +54,15 @@ class Clamp(Unary):
     """min(max(x, low), high); NaN passes through."""
 
     name = "Clamp"
+    dtypes = frozenset({DType.F32, DType.S8, DType.U8, DType.S16})  # integers until `fuse_integer_clamps`
     attributes = {"min": FREE[0], "max": FREE[1]}
     kernel = "ew_clamp_f32"
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         """By numpy."""
         x = np.asarray(inputs[0])
+        if x.dtype.kind != "f":
+            return [np.clip(x, *(self.attr(node, key) for key in ("min", "max"))).astype(x.dtype)]
         low, high = (x.dtype.type(self.attr(node, key)) for key in ("min", "max"))
         return [np.where(x < low, low, np.where(x > high, high, x))]
 

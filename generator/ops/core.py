@@ -23,19 +23,26 @@ ParamValue = Number | str | tuple[Number, ...]
 FREE = (-math.inf, math.inf)  # an activation clamp that does nothing
 
 
+class Scratch:
+    """The type of `SCRATCH`."""
+
+
+SCRATCH = Scratch()  # an argument: a pointer to the call's `scratch_bytes` of 16-byte aligned arena memory
+
+
 @dataclass(frozen=True, eq=False)
 class KernelCall:
     """One call of a C kernel with literal parameters.
 
-    `arguments` stand in the C order: a tensor's name, an array packed for this kernel alone, or None (NULL).
-    The last one is written, the others are read.
+    `arguments` stand in the C order: a tensor's name, an array packed for this kernel alone, `SCRATCH`, or None (NULL).
+    The node's outputs, which come last, are written; the others are read.
     """
 
     function: str
     header: str
     params_type: str
     params: Mapping[str, ParamValue]
-    arguments: tuple[str | Array | None, ...]
+    arguments: tuple[str | Array | Scratch | None, ...]
     scratch_bytes: int = 0
 
 
@@ -62,6 +69,9 @@ class Operator:
     dtypes: ClassVar[frozenset[DType]] = frozenset({DType.F32})  # of the first input
     fuses_activation: ClassVar[bool] = False  # takes act_min and act_max
     elementwise: ClassVar[bool] = False  # unary, and the position of an element does not matter
+    data_inputs: ClassVar[int | None] = None  # so many leading inputs have the output's axes; None: all of them
+    has_kernel: ClassVar[bool] = True  # `lower` gives its one kernel; False: its kernels are in edgewright.kernels
+    folds_at_import: ClassVar[bool] = True  # a node that reads only constants is computed at once
     registry: ClassVar[dict[str, Operator]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -118,6 +128,7 @@ class ForeignNode(Protocol):
     name: str
     opset: int
     attrs: Mapping[str, Any]
+    n_inputs: int
     n_outputs: int
 
     def has(self, index: int) -> bool:
@@ -132,12 +143,20 @@ class ForeignNode(Protocol):
         """Return an input that has to be a constant; `what` names it in the error."""
         ...
 
+    def is_four_bit(self, index: int) -> bool:
+        """Whether an input came as int4 or uint4."""
+        ...
+
     def add_constant(self, hint: str, data: Array) -> str:
         """Add a constant."""
         ...
 
     def emit(self, op: str, inputs: Sequence[str], final: int | None = None, **attrs: Any) -> str:
         """Add a node; with `final`, its output is that output of the foreign node. Returns the output's name."""
+        ...
+
+    def emit_all(self, op: str, inputs: Sequence[str], **attrs: Any) -> None:
+        """Add a node whose outputs are all of the foreign node's, in order; those that nobody reads are left out."""
         ...
 
     def type_of(self, name: str) -> TensorType:
@@ -159,7 +178,7 @@ CASES: list[Case] = []
 
 
 def from_onnx(*op_types: str) -> Callable[[Importer], Importer]:
-    """Register a function as the way in for these ONNX operators."""
+    """Register a function as the way in for these ONNX operators ("domain.Name" outside ONNX's own domain)."""
 
     def register(function: Importer) -> Importer:
         for op_type in op_types:

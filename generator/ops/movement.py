@@ -222,6 +222,7 @@ def _concat(foreign: Any) -> None:
     foreign.emit("Concat", [x.name for x in parts], final=0, axis=axis)
 
 
+_Q_TYPES = {DType.S8: "EW_QS8", DType.U8: "EW_QU8", DType.S16: "EW_QS16"}  # enum ew_qtype
 _PAD_MODES = {"constant": 0, "edge": 1, "reflect": 2, "wrap": 3}  # enum ew_pad_mode
 
 
@@ -230,6 +231,7 @@ class Pad(Operator):
 
     name = "Pad"
     arity = (1, 1)
+    dtypes = frozenset({DType.F32, *_Q_TYPES})
     attributes = {"begins": ..., "ends": ..., "mode": "constant", "value": 0.0}
 
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
@@ -264,9 +266,13 @@ class Pad(Operator):
             "rank": len(x.shape), "in_dims": padded_to_max_rank(x.shape, where),
             "out_dims": padded_to_max_rank(y.shape, where),
             "pads_before": padded_to_max_rank(node.attrs["begins"], where),
-            "mode": _PAD_MODES[self.attr(node, "mode")], "value": float(self.attr(node, "value")),
+            "mode": _PAD_MODES[self.attr(node, "mode")],
         }  # fmt: skip
-        return (KernelCall("ew_pad_f32", "pad/ew_pad_f32.h", "ew_pad_f32_params", params, (x.name, y.name)),)
+        value, kind = self.attr(node, "value"), "f32" if x.dtype is DType.F32 else "q"
+        params.update({"value": float(value)} if kind == "f32" else {"value": int(value), "type": _Q_TYPES[x.dtype]})
+        return (
+            KernelCall(f"ew_pad_{kind}", f"pad/ew_pad_{kind}.h", f"ew_pad_{kind}_params", params, (x.name, y.name)),
+        )
 
     def permuted(self, node: Node, perm: Shape) -> Node | None:
         """The pads are permuted along."""
@@ -296,7 +302,8 @@ def _pad(foreign: Any) -> None:
     begins, ends = [0] * rank, [0] * rank
     for i, axis in enumerate(axes):
         begins[axis], ends[axis] = int(pads[i]), int(pads[i + len(axes)])
-    foreign.emit("Pad", [x.name], final=0, begins=tuple(begins), ends=tuple(ends), mode=mode, value=value)
+    number = value if x.dtype is DType.F32 else int(value)
+    foreign.emit("Pad", [x.name], final=0, begins=tuple(begins), ends=tuple(ends), mode=mode, value=number)
 
 
 cases(
@@ -322,5 +329,7 @@ cases(
     Case("Pad", "reflect", (given(3, 4), ints(1, 2, 2, 3)), {"mode": "reflect"}),
     Case("Pad", "wrap", (given(3, 4), ints(1, 2, 2, 3)), {"mode": "wrap"}, opset=19),
     Case("Pad", "axes", (given(2, 3, 4), ints(1, 2), np.float32(0), ints(2)), opset=18),
+    Case("Pad", "int8", (given(3, 4), ints(1, 2, 0, 3), np.int8(-7)), dtype="int8"),
+    Case("Pad", "uint8_edge", (given(3, 4), ints(1, 2, 0, 3)), {"mode": "edge"}, dtype="uint8"),
     Case("Pad", "opset_10", (given(1, 1, 3, 4),), {"pads": [0, 0, 1, 1, 0, 0, 2, 2], "value": 0.5}, opset=10),
 )  # fmt: skip

@@ -101,15 +101,16 @@ class AveragePool(_Pool):
         """By numpy: the sum over the window, over the number of elements that count."""
         layout = node.attrs["layout"]
         x = to_nchw(np.asarray(inputs[0]), layout)
-        ones = np.ones((1, 1, *x.shape[2:]), x.dtype)
-        pads = node.attrs["pads"]
-        if self.attr(node, "count_include_pad"):
-            counted = np.ones((1, 1, x.shape[2] + pads[0] + pads[2], x.shape[3] + pads[1] + pads[3]), x.dtype)
-            counts = self.windows_of_padded(node, x, counted).sum(axis=(4, 5))
-        else:
-            counts = self.windows(node, ones, 0.0).sum(axis=(4, 5))
-        y = self.windows(node, x, 0.0).sum(axis=(4, 5)) / counts
+        y = self.windows(node, x, 0.0).sum(axis=(4, 5)) / self.counts(node, x)
         return [clamped(from_nchw(y.astype(x.dtype), layout), self, node)]
+
+    def counts(self, node: Node, x: Array) -> Array:
+        """How many elements of each window count. Shapes: x NCHW -> [1, 1, out_h, out_w]."""
+        if not self.attr(node, "count_include_pad"):
+            return np.asarray(self.windows(node, np.ones((1, 1, *x.shape[2:]), x.dtype), 0.0).sum(axis=(4, 5)))
+        pads = node.attrs["pads"]
+        counted = np.ones((1, 1, x.shape[2] + pads[0] + pads[2], x.shape[3] + pads[1] + pads[3]), x.dtype)
+        return np.asarray(self.windows_of_padded(node, x, counted).sum(axis=(4, 5)))
 
     def windows_of_padded(self, node: Node, x: Array, padded: Array) -> Array:
         """Windows of an array that is padded already; what lies beyond it is 0."""

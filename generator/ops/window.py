@@ -176,17 +176,23 @@ class ImageNode:
 
     def as_image(self, index: int) -> str:
         """Return an input of the foreign node (data or weights) as a rank-4 tensor."""
-        tensor = self.foreign.tensor(index)
+        return self.widened(self.foreign.tensor(index).name)
+
+    def widened(self, name: str) -> str:
+        """Return a tensor of the foreign node's rank as one of rank 4."""
         if self.spatial == 2:
-            return tensor.name
-        a, b, length = tensor.shape
-        return self.foreign.emit("Reshape", [tensor.name], shape=(a, b, 1, length))
+            return name
+        a, b, length = self.foreign.type_of(name).shape
+        return self.foreign.emit("Reshape", [name], shape=(a, b, 1, length))
 
     def emit(self, op: str, inputs: Sequence[str], **attrs: Any) -> None:
-        """Add the operator, and the way back to rank 3 where it came from there."""
+        """Add the operator, and the way back to rank 3 where it came from there; it makes the foreign node's output."""
+        self.apply(op, inputs, final=0, **attrs)
+
+    def apply(self, op: str, inputs: Sequence[str], final: int | None = None, **attrs: Any) -> str:
+        """Add the operator, and the way back to rank 3 where it came from there; returns the result."""
         if self.spatial == 2:
-            self.foreign.emit(op, inputs, final=0, **self.window, **attrs)
-            return
+            return self.foreign.emit(op, inputs, final=final, **self.window, **attrs)
         result = self.foreign.emit(op, inputs, **self.window, **attrs)
         n, c, _, length = self.foreign.type_of(result).shape
-        self.foreign.emit("Reshape", [result], final=0, shape=(n, c, length))
+        return self.foreign.emit("Reshape", [result], final=final, shape=(n, c, length))

@@ -12,8 +12,11 @@ from edgewright.passes.fold_constants import fold_constants
 from edgewright.passes.fold_pads import fold_pads
 from edgewright.passes.fold_scale_shift import fold_scale_shift
 from edgewright.passes.fuse_activations import fuse_activations
+from edgewright.passes.fuse_integer_clamps import fuse_integer_clamps
 from edgewright.passes.lower_matmul import lower_matmul
+from edgewright.passes.lower_to_integers import lower_to_integers
 from edgewright.passes.move_transposes import move_transposes
+from edgewright.passes.remove_channels import remove_channels
 from edgewright.passes.remove_noops import remove_noops
 from edgewright.passes.use_channels_last import use_channels_last
 from edgewright.verify import verify
@@ -21,6 +24,8 @@ from edgewright.verify import verify
 Pass = Callable[[Graph], Graph]
 
 PASSES: tuple[Pass, ...] = (
+    lower_to_integers,
+    fuse_integer_clamps,
     fold_constants,
     remove_noops,
     lower_matmul,
@@ -33,6 +38,7 @@ PASSES: tuple[Pass, ...] = (
     remove_noops,
     fold_scale_shift,
     fuse_activations,
+    remove_channels,
 )
 
 

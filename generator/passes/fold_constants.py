@@ -16,18 +16,22 @@ def fold_constants(graph: Graph) -> Graph:
             editor.nodes.append(node)
             continue
         if any(name in graph.outputs for name in node.outputs):
-            editor.nodes.append(_output_of_constant(editor, node, arrays))
+            editor.nodes.extend(_outputs_of_constants(editor, node, arrays))
             continue
         for name, array in zip(node.outputs, operator(node.op).evaluate(node, arrays), strict=True):
-            del editor.tensors[name]
-            editor.add_constant(name, array)
+            if name:
+                del editor.tensors[name]
+                editor.add_constant(name, array)
     return editor.graph()
 
 
-def _output_of_constant(editor: Editor, node: Node, arrays: list[Array | None]) -> Node:
+def _outputs_of_constants(editor: Editor, node: Node, arrays: list[Array | None]) -> list[Node]:
     """A graph output is never a constant itself: what is left of the node is a copy into the output's buffer."""
     if node.op == "Reshape":
-        return node
-    (array,) = operator(node.op).evaluate(node, arrays)
-    constant = editor.add_constant(f"{node.output}.value", array)
-    return Node("Reshape", node.name, (constant,), node.outputs, {"shape": tuple(array.shape)})
+        return [node]
+    copies = []
+    for name, array in zip(node.outputs, operator(node.op).evaluate(node, arrays), strict=True):
+        if name:
+            constant = editor.add_constant(f"{name}.value", array)
+            copies.append(Node("Reshape", node.name, (constant,), (name,), {"shape": tuple(array.shape)}))
+    return copies

@@ -1,4 +1,4 @@
-"""Folds a Pad with zeros on the image axes into the convolution or average pooling that reads it."""
+"""Folds a Pad with zeros (the zero point) on the image axes into the convolution or average pooling that reads it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import replace
 from edgewright.ir import Editor, Graph, Node, live_nodes
 
 
-def _image_pads(pad: Node, layout: str) -> tuple[int, int, int, int] | None:
-    """Return (top, left, bottom, right) where the Pad does nothing else, and only adds zeros."""
+def _image_pads(pad: Node, layout: str, zero: float) -> tuple[int, int, int, int] | None:
+    """Return (top, left, bottom, right) where the Pad does nothing else, and only adds `zero`."""
     begins, ends = pad.attrs["begins"], pad.attrs["ends"]
-    if pad.attrs.get("mode", "constant") != "constant" or pad.attrs.get("value", 0.0) != 0.0 or len(begins) != 4:
+    if pad.attrs.get("mode", "constant") != "constant" or pad.attrs.get("value", 0.0) != zero or len(begins) != 4:
         return None
     spatial = (2, 3) if layout == "NCHW" else (1, 2)
     others = [axis for axis in range(4) if axis not in spatial]
@@ -27,13 +27,13 @@ def fold_pads(graph: Graph) -> Graph:
     producers = editor.producers()
     for node in graph.nodes:
         pad = producers.get(node.inputs[0])
-        if node.op not in ("Conv", "AveragePool") or pad is None or pad.op != "Pad":
+        if node.op not in ("Conv", "AveragePool", "QConv", "QAveragePool") or pad is None or pad.op != "Pad":
             continue
-        extra = _image_pads(pad, node.attrs["layout"])
+        extra = _image_pads(pad, node.attrs["layout"], node.attrs.get("x_zero", 0.0))
         if extra is None:
             continue
         attrs = {"pads": tuple(a + b for a, b in zip(node.attrs["pads"], extra, strict=True))}
-        if node.op == "AveragePool":
+        if node.op.endswith("AveragePool"):
             padded = any(node.attrs["pads"])
             if node.attrs.get("ceil_mode") or (padded and not node.attrs.get("count_include_pad")):
                 continue  # a divisor that no pads of one window operator give

@@ -40,7 +40,7 @@ def _rewrite(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     """Apply the first rule that fits this node."""
     if node.op == "Transpose":
         return _joined(editor, node, producers) or _shared(editor, node)
-    if node.op == "FullyConnected":
+    if node.op in ("FullyConnected", "QFullyConnected"):
         return _into_weights(editor, node, producers)
     return _behind(editor, node, producers)
 
@@ -99,18 +99,14 @@ def _into_weights(editor: Editor, node: Node, producers: dict[str, Node]) -> boo
 
 def _behind(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     """Put the node before the Transposes (or, if it is element-wise, before the Reshape) that it reads."""
-    makers = [producers.get(name) for name in node.inputs]
-    variable = [
-        (name, maker)
-        for name, maker in zip(node.inputs, makers, strict=True)
-        if name and editor.tensors[name].data is None
-    ]
+    operands = node.inputs[: operator(node.op).data_inputs]
+    variable = [(name, producers.get(name)) for name in operands if name and editor.tensors[name].data is None]
     if not variable:
         return False
     transposed = (maker for _, maker in variable if maker is not None and maker.op == "Transpose")
     first = next(transposed, variable[0][1])
     if first is not None and first.op == "Reshape" and operator(node.op).elementwise:
-        _swap(editor, node, (first.inputs[0],), node, first)
+        _swap(editor, node, (first.inputs[0], *node.inputs[1:]), node, first)
         return True
     if first is None or first.op != "Transpose":
         return False
@@ -118,14 +114,16 @@ def _behind(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     rank = len(perm)
     inverse = tuple(int(axis) for axis in np.argsort(perm))
     moved = operator(node.op).permuted(node, inverse)
-    shapes = [editor.tensors[name].shape for name in (*node.inputs, node.output)]
-    if moved is None or len(shapes[-1]) != rank or any(len(shape) > rank for shape in shapes):
+    if moved is None:  # and its first output may be absent
+        return False
+    shapes = [editor.tensors[name].shape for name in (*operands, node.output)]
+    if len(shapes[-1]) != rank or any(len(shape) > rank for shape in shapes):
         return False
     sources = {name: _before_transpose(editor, node, name, maker, perm, inverse) for name, maker in variable}
     if any(source is None for source in sources.values()):
         return False
-    inputs = tuple(sources.get(name) or _permuted_constant(editor, name, inverse, rank) for name in node.inputs)
-    _swap(editor, node, inputs, moved, first)
+    inputs = tuple(sources.get(name) or _permuted_constant(editor, name, inverse, rank) for name in operands)
+    _swap(editor, node, (*inputs, *node.inputs[len(operands) :]), moved, first)
     return True
 
 

@@ -35,7 +35,7 @@ class _Builder:
 
     def weights(self, source: str) -> str:
         """ONNX's weights as OHWI."""
-        if self.node.op == "Conv":
+        if self.node.op != "ConvTranspose":
             return self.transpose(source, TO_NHWC)
         group = self.node.attrs["group"]
         inputs, outputs, kh, kw = self.editor.tensors[source].shape

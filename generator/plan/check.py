@@ -5,19 +5,20 @@ Independent of the planner: it knows nothing of lifetimes, only what was written
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from edgewright.errors import InternalError
 from edgewright.ir import Graph, Node
 from edgewright.ops.core import describe
-from edgewright.plan.lifetimes import Storage
+from edgewright.plan.lifetimes import Lifetime, Storage
 from edgewright.plan.pack import ARENA_ALIGN_BYTES
 
 
 def check_plan(
-    graph: Graph, nodes: Sequence[Node], storage: dict[str, Storage], offsets: dict[str, int], arena_bytes: int
-) -> None:
-    """Replay the program on an arena that remembers what lies in it.
+    graph: Graph, nodes: Sequence[Node], storage: dict[str, Storage], offsets: dict[str, int], arena_bytes: int,
+    scratch: Mapping[int, Lifetime] | None = None,
+) -> None:  # fmt: skip
+    """Replay the program on an arena that remembers what lies in it; `scratch` is what each step may overwrite.
 
     Raises: InternalError naming the step and the tensor that was lost.
     """
@@ -30,8 +31,17 @@ def check_plan(
             raise InternalError(f"memory plan: '{name}' at {start}, {size} bytes, is not in the arena's {arena_bytes}")
         return root, start, start + size
 
-    for node in nodes:
-        for name in node.outputs:
+    for index, node in enumerate(nodes):
+        free = (scratch or {}).get(index)
+        if free is not None:
+            start = offsets[free.root]
+            if start % ARENA_ALIGN_BYTES or start < 0 or start + free.size_bytes > arena_bytes:
+                raise InternalError(f"memory plan: the scratch of {describe(node)} is not in the arena")
+            used = [piece(name) for name in (*node.inputs, *node.outputs) if name and storage[name].kind == "arena"]
+            if any(a < start + free.size_bytes and start < b for _, a, b in used):
+                raise InternalError(f"memory plan: the scratch of {describe(node)} overlaps what it reads or writes")
+            intact = {r: (a, b) for r, (a, b) in intact.items() if b <= start or start + free.size_bytes <= a}
+        for name in filter(None, node.outputs):
             for other in node.inputs:
                 if other and storage[other] == storage[name]:
                     raise InternalError(f"memory plan: {describe(node)} writes into its own input '{other}'")

@@ -76,9 +76,25 @@ class RunRecord(_Table):
     instructions_source: str | None
     cycles_per_inference: float | None
     cycles_source: Literal["timer", "model"] | None
+    cycle_model: str | None = None  # the rules by which cycles were modelled
     latency_us: Percentiles | None
     energy_uj: float | None
     energy_source: str | None
+
+
+class ProfileRecord(_Table):
+    """What one step of an inference took, a mean over the samples. The last record, without a step, is the rest."""
+
+    step: int | None
+    name: str
+    op: str
+    kernel: str
+    macs: int
+    instructions: float
+    cycles: float | None  # modelled
+    macs_per_cycle: float | None
+    share: float  # of the cycles; of the instructions where there are no cycles
+    moved_bytes: int
 
 
 class LinkRecord(_Table):
@@ -105,7 +121,7 @@ class FidelityRecord(_Table):
     mismatching_elements: int
     max_abs_error: float
     max_error_of_range: float
-    relative_tolerance: float
+    relative_tolerance: float | None  # None: errors are in quantization steps
     argmax_differences: int | None
     passed: bool
 
@@ -135,6 +151,7 @@ class Result(_Table):
     fidelity: FidelityRecord
     fidelity_onnxruntime: FidelityRecord | None
     kpi: KpiRecord | None
+    profile: list[ProfileRecord] | None = None
     seconds: dict[str, float]  # what each stage took; `first_result` counts from the start
 
     def save(self, path: str | Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from rich.table import Table
 
@@ -30,6 +30,56 @@ def result_table(result: Result) -> Table:
     return two_columns(f"{result.model.name} on {result.target.name} ({result.target.evidence})", rows)
 
 
+_NARROWER = ("name", "bytes", "MACs", "operator", "instructions")  # what a narrow terminal does without, in this order
+_NAME_LENGTH = 24
+
+
+def profile_tables(result: Result, room: int | None = None) -> tuple[Table, ...]:
+    """Where the inference spends its time, a row a step, in a table; none where the run was not profiled.
+
+    `room`: columns of the terminal, for which columns of the table are left out; None: all of them, however wide.
+    """
+    if result.profile is None:
+        return ()
+    macs, cycles = result.model.macs, result.run.cycles_per_inference
+    columns = {
+        "": ["" if r.step is None else str(r.step) for r in result.profile] + [""],
+        "operator": [r.op if r.step is not None else "" for r in result.profile] + [""],
+        "name": [_shortened(r.name) for r in result.profile] + [""],
+        "kernel": [r.kernel if r.step is not None else r.op for r in result.profile] + ["total"],
+        "MACs": [f"{r.macs:,}" if r.macs else "" for r in result.profile] + [f"{macs:,}"],
+        "instructions": [*(_number(r.instructions) for r in result.profile),
+                         _number(result.run.instructions_per_inference)],
+        "cycles": [_number(r.cycles) for r in result.profile] + [_number(cycles)],
+        "MAC/cycle": [f"{r.macs_per_cycle:.2f}" if r.macs and r.macs_per_cycle else "" for r in result.profile]
+        + [f"{macs / cycles:.2f}" if cycles else ""],
+        "share": [f"{r.share:.1%}" for r in result.profile] + [""],
+        "bytes": [f"{r.moved_bytes:,}" if r.moved_bytes else "" for r in result.profile]
+        + [f"{sum(r.moved_bytes for r in result.profile):,}"],
+    }  # fmt: skip
+    if cycles is None:
+        del columns["cycles"], columns["MAC/cycle"]
+    for column in _NARROWER:
+        if room is not None and _width(columns) > room:
+            del columns[column]
+    table = Table(title="profile", title_justify="left", title_style="bold", show_footer=True, width=_width(columns))
+    for title, cells in columns.items():
+        is_text = title in ("operator", "name", "kernel")
+        table.add_column(title, cells[-1], no_wrap=True, justify="left" if is_text else "right")
+    for row in list(zip(*columns.values(), strict=True))[:-1]:
+        table.add_row(*row)
+    return (table,)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _NAME_LENGTH else f"{name[: _NAME_LENGTH - 1]}…"
+
+
+def _width(columns: Mapping[str, list[str]]) -> int:
+    """Of the table, with its frame."""
+    return sum(max(map(len, (title, *cells))) + 3 for title, cells in columns.items()) + 1
+
+
 def _quality_rows(result: Result) -> Iterable[tuple[str, str]]:
     kpi, fidelity = result.kpi, result.fidelity
     yield "samples", f"{result.run.samples:,} in {result.run.batches:,} batch{'es' * (result.run.batches != 1)}"
@@ -41,6 +91,11 @@ def _quality_rows(result: Result) -> Iterable[tuple[str, str]]:
     verdict = "ok" if fidelity.passed else f"FAILED: {fidelity.mismatching_elements:,} of {fidelity.elements:,}"
     error = f"{fidelity.max_abs_error:.3g}, {fidelity.max_error_of_range:.2g} of the range"
     yield f"error against {fidelity.reference}", f"{error} ({verdict})"
+    other = result.fidelity_onnxruntime
+    if other is not None:
+        unit = " steps" if other.relative_tolerance is None else ""
+        share = f"{other.mismatching_elements:,} of {other.elements:,} elements"
+        yield "differences from onnxruntime", f"{share}, by up to {other.max_abs_error:.3g}{unit}"
     if fidelity.reference_note is not None:
         yield "reference", f"{fidelity.reference}: {fidelity.reference_note}"
     if fidelity.argmax_differences is not None:
@@ -55,7 +110,8 @@ def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
         text = f"{_number(run.instructions_per_inference)} ({run.instructions_source}{extra})"
         yield "instructions per inference", text
     if run.cycles_per_inference is not None:
-        yield "cycles per inference", f"{_number(run.cycles_per_inference)} ({run.cycles_source})"
+        source = f"modelled: {run.cycle_model}" if run.cycles_source == "model" else run.cycles_source
+        yield "cycles per inference", f"{_number(run.cycles_per_inference)} ({source})"
     if run.latency_us is not None:
         p = run.latency_us
         yield "latency p50 / p95 / p99", f"{p.p50:,.1f} / {p.p95:,.1f} / {p.p99:,.1f} us"

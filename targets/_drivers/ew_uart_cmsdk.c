@@ -45,18 +45,7 @@ void ew_uart_init(void)
 
 size_t ew_port_read(uint8_t *dst, size_t max_bytes)
 {
-    for (;;) {
-        size_t count = ring_get(dst, max_bytes);
-        if (count > 0u || max_bytes == 0u) {
-            return count;
-        }
-        /* With interrupts masked no byte can slip in between the test and the sleep; a pending one ends the sleep. */
-        uint32_t primask = ew_irq_save();
-        if (ring_written == ring_read) {
-            ew_wait_for_interrupt();
-        }
-        ew_irq_restore(primask);
-    }
+    return ring_read_waiting(dst, max_bytes);
 }
 
 void ew_port_write(const uint8_t *src, size_t n_bytes)

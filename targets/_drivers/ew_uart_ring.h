@@ -4,6 +4,7 @@
 #ifndef EW_UART_RING_H
 #define EW_UART_RING_H
 
+#include "ew_cortex_m.h"
 #include "ew_port.h"
 
 #include <stddef.h>
@@ -38,6 +39,23 @@ static inline size_t ring_get(uint8_t *dst, size_t max_bytes)
     __asm volatile("" ::: "memory");
     ring_read = read + (uint32_t)count;
     return count;
+}
+
+/* What ew_port_read has to do; sleeps until a byte is there. */
+static inline size_t ring_read_waiting(uint8_t *dst, size_t max_bytes)
+{
+    for (;;) {
+        size_t count = ring_get(dst, max_bytes);
+        if (count > 0u || max_bytes == 0u) {
+            return count;
+        }
+        /* With interrupts masked no byte can slip in between the test and the sleep; a pending one ends the sleep. */
+        uint32_t primask = ew_irq_save();
+        if (ring_written == ring_read) {
+            ew_wait_for_interrupt();
+        }
+        ew_irq_restore(primask);
+    }
 }
 
 #endif

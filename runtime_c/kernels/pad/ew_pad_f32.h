@@ -4,13 +4,7 @@
 
 #include "ew_base.h"
 #include "ew_index.h"
-
-typedef enum ew_pad_mode {
-    EW_PAD_CONSTANT = 0, /* `value` */
-    EW_PAD_EDGE = 1,     /* the nearest element: a a [a b c] c c */
-    EW_PAD_REFLECT = 2,  /* mirrored at the edge element, which is not repeated: c b [a b c] b a */
-    EW_PAD_WRAP = 3      /* repeated: b c [a b c] a b */
-} ew_pad_mode;
+#include "ew_pad.h"
 
 typedef struct {
     int32_t rank;                     /* 1..EW_MAX_RANK */
@@ -20,24 +14,6 @@ typedef struct {
     int32_t mode;                     /* ew_pad_mode */
     float value;                      /* EW_PAD_CONSTANT only */
 } ew_pad_f32_params;
-
-/* The element of a dimension of size `in` that position `at` shows (at < 0 or at >= in: padding), or -1: the constant.
- */
-EW_INLINE int32_t ew_pad_source(int32_t at, int32_t in, int32_t mode)
-{
-    if (at >= 0 && at < in) {
-        return at;
-    }
-    if (mode == EW_PAD_CONSTANT) {
-        return -1;
-    }
-    if (mode == EW_PAD_EDGE || in == 1) {
-        return at < 0 ? 0 : in - 1;
-    }
-    const int32_t period = mode == EW_PAD_REFLECT ? 2 * (in - 1) : in;
-    const int32_t phase = (at % period + period) % period;
-    return phase < in ? phase : period - phase;
-}
 
 /* y[o] = x[o - pads_before], with positions outside x filled as `mode` says (the whole of x, cropped elements included,
  * is what is mirrored or repeated). Buffers are dense and do not overlap. */

@@ -14,6 +14,7 @@
 #define EW_NVIC_ISER(index) EW_REG32(0xE000E100u + 4u * (index))
 #define EW_SCB_ICSR EW_REG32(0xE000ED04u)
 #define EW_SCB_AIRCR EW_REG32(0xE000ED0Cu)
+#define EW_SCB_CCR EW_REG32(0xE000ED14u)
 #define EW_SCB_CFSR EW_REG32(0xE000ED28u)
 #define EW_SCB_HFSR EW_REG32(0xE000ED2Cu)
 #define EW_SCB_BFAR EW_REG32(0xE000ED38u)
@@ -24,7 +25,8 @@
 #define EW_SYST_CSR_CLKSOURCE_CPU 0x4u
 #define EW_SCB_ICSR_PENDSTSET 0x04000000u
 #define EW_SCB_AIRCR_SYSRESETREQ 0x05FA0004u /* with the write key */
-#define EW_SCB_CPACR_FPU_ON 0x00F00000u      /* full access to CP10 and CP11 */
+#define EW_SCB_CPACR_FPU_ON 0x00F00000u      /* full access to CP10 and CP11: FPU and MVE */
+#define EW_SCB_CCR_LOB 0x00080000u           /* Armv8.1-M: the loop cache, without which LE is a plain branch */
 
 /* Markers for an instruction counter: hint encodings that the architecture leaves unallocated, so that every core
  * executes them as NOP (DDI 0403, A5.2.5 "If-Then, and hints"). Begin and end of one inference; start and end of an

@@ -13,13 +13,16 @@ void ew_reset(void);
 void ew_fault(void);
 void ew_fault_report(const uint32_t *frame, uint32_t exc_return) __attribute__((noreturn, used));
 
-/* The first code to run. Without the FPU switched on the first float instruction faults, and the compiler may put one
+/* The first code to run. Without the FPU switched on the first float (or MVE) instruction faults, and the compiler may put one
  * anywhere, so this comes before anything else; barriers as DDI 0403, B1.4.7 asks for. The loops are volatile, or the
  * compiler turns them into calls of memcpy and memset, which is harmless here and not on every core. */
 __attribute__((noreturn)) void ew_reset(void)
 {
-#if defined(__ARM_FP)
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
     EW_SCB_CPACR |= EW_SCB_CPACR_FPU_ON;
+#if defined(__ARM_FEATURE_MVE)
+    EW_SCB_CCR |= EW_SCB_CCR_LOB;
+#endif
     __asm volatile("dsb\n isb" ::: "memory");
 #endif
     const volatile uint32_t *from = ew_data_load;
@@ -68,6 +71,9 @@ __attribute__((naked)) void ew_fault(void)
                    ".ltorg");
 }
 
+/* A board whose timer is not SysTick has no handler for it. */
+void ew_systick_isr(void) __attribute__((weak, alias("ew_fault")));
+
 /* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
  * stops. A fault inside this report locks the core up, which a debugger and an emulator show. The stacked frame is
  * read last: if the stack pointer itself was at fault, the registers above it have been sent. */
@@ -82,12 +88,14 @@ void ew_fault_report(const uint32_t *frame, uint32_t exc_return)
     *at++ = '\0';
     at = append_hex(at, "edgewright fault: exception=", exception);
     at = append_hex(at, " exc_return=", exc_return);
+#if __ARM_ARCH >= 7 /* Armv6-M and Armv8-M Baseline do not say more; __ARM_ARCH of the latter is 8 */
     at = append_hex(at, " cfsr=", EW_SCB_CFSR);
     at = append_hex(at, " hfsr=", EW_SCB_HFSR);
+    at = append_hex(at, " bfar=", EW_SCB_BFAR);
+#endif
     ew_port_write((const uint8_t *)text, (size_t)(at - text));
 
-    at = append_hex(text, " bfar=", EW_SCB_BFAR);
-    at = append_hex(at, " pc=", frame[STACKED_PC]);
+    at = append_hex(text, " pc=", frame[STACKED_PC]);
     at = append_hex(at, " lr=", frame[STACKED_LR]);
     *at++ = '\n';
     *at++ = '\0';

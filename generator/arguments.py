@@ -1,0 +1,91 @@
+"""What the commands have in common: options and arguments, and how they are read and checked."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, cast, get_args
+
+import typer
+
+from edgewright.errors import EdgewrightError
+from edgewright.files import write_text
+from edgewright.manifest import Optimize
+from edgewright.report.result import Result
+
+ModelFile = Annotated[Path, typer.Argument(help="The trained model, an ONNX file.", show_default=False)]
+ProjectDir = Annotated[Path, typer.Argument(help="A generated project.", show_default=False)]
+TargetName = Annotated[
+    str, typer.Option("--target", "-t", help="A board (see `edgewright targets`), or a folder with a target.toml.",
+                      show_default=False)]  # fmt: skip
+Pin = Annotated[
+    list[str] | None,
+    typer.Option("--input", metavar="NAME=DIMS", help="Pin an input's shape, as in --input x=1,3,32,32. Repeatable.",
+                 show_default=False)]  # fmt: skip
+OptimizeFor = Annotated[str, typer.Option("--optimize", help="speed, balanced, size or ram.")]
+DataFile = Annotated[
+    Path, typer.Option("--data", "-d", help="An .npz: 'x' (or an array an input), samples first; 'y' for accuracy.",
+                       show_default=False)]  # fmt: skip
+FlashLimit = Annotated[
+    int | None, typer.Option("--flash-limit", min=1, metavar="BYTES", show_default=False,
+                             help="Flash that the firmware may take: packed weights are chosen to fit.")]  # fmt: skip
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", help="Write the result to this file ('-': standard output).",
+                              show_default=False)]  # fmt: skip
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no progress; errors only.")]
+Port = Annotated[
+    str | None, typer.Option("--port", help="A pyserial URL or device; on the host also 'pty'.", show_default=False)]
+Batch = Annotated[
+    int | None, typer.Option("--batch", min=1, help="Samples a batch; as many as fit in the board, if not given.",
+                             show_default=False)]  # fmt: skip
+Baud = Annotated[int, typer.Option("--baud", min=1, help="Baud rate of a real port.")]
+Profile = Annotated[bool, typer.Option("--profile", help="Also show what each step takes (emulated boards).")]
+TimeLimit = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds that one inference may take.")]
+Force = Annotated[bool, typer.Option("--force", help="Overwrite a folder that holds something else.")]
+Calibration = Annotated[
+    Path | None, typer.Option("--calibration", "-c", show_default=False,
+                              help="Quantize first, with samples of this .npz ('x'; 'y' for accuracy).")]  # fmt: skip
+SchemeName = Annotated[str, typer.Option("--scheme", help="int8, int16x8 or int4: see `edgewright quantize`.")]
+BoardOf = Annotated[
+    str | None, typer.Option("--target", "-t", help="The board's folder, where it is one of your own.",
+                             show_default=False)]  # fmt: skip
+
+
+def optimize_level(text: str) -> Optimize:
+    """Check --optimize. Raises: EdgewrightError."""
+    if text not in get_args(Optimize):
+        raise EdgewrightError(f"--optimize {text}: expected one of {', '.join(get_args(Optimize))}")
+    return cast(Optimize, text)
+
+
+def input_pins(pins: list[str] | None) -> dict[str, list[int]]:
+    """Read --input. Raises: EdgewrightError."""
+    result = {}
+    for pin in pins or []:
+        name, _, dims = pin.rpartition("=")
+        try:
+            sizes = [int(d) for d in dims.split(",") if d.strip()] if dims.strip() else []
+        except ValueError:
+            sizes = [0]
+        if not name or any(size < 1 for size in sizes):
+            raise EdgewrightError(f"--input {pin}: expected NAME=DIMS with positive numbers, as in x=1,3,32,32")
+        result[name] = sizes
+    return result
+
+
+def write_json(path: Path | None, content: Any) -> None:
+    """Write a result: a file, or standard output for '-'."""
+    if path is None:
+        return
+    text = content.model_dump_json(indent=2) if isinstance(content, Result) else json.dumps(content, indent=2)
+    if str(path) == "-":
+        sys.stdout.write(text + "\n")
+    else:
+        write_text(path, text + "\n")
+
+
+def check_json(path: Path | None) -> None:
+    """Find out before the work, not after it, that its result cannot be written."""
+    if path is not None and str(path) != "-" and (path.is_dir() or not path.resolve().parent.is_dir()):
+        raise EdgewrightError(f"--json {path}: that is a folder, or its folder does not exist")

@@ -1,0 +1,246 @@
+"""Depthwise convolutions on Arm DSP cores: ew_depthwise_3x3_q8__dsp.h, ew_depthwise_conv2d_q8__dsp.h."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewright.ir import Array, Graph, Node
+from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
+from edgewright.kernels.dsp_gained_line import find_gained_line
+from edgewright.kernels.dsp_gemm import Layer, flip
+from edgewright.kernels.portable import Q_TYPES
+from edgewright.kernels.portable_conv import window_params
+
+_DSP = frozenset({"dsp", "fpu"})
+_ROW_BYTES = 64  # EW_DW3_ROW_BYTES
+_SCRATCH_BYTES = 2560  # wanted at most
+_WIDE_SHIFT = 7  # pixels are widened times 2^7
+_LINE_SHIFT = 16
+_GROUP = 4  # channels widened at once
+
+
+@dataclass(frozen=True, eq=False)
+class _Strip:
+    """Output columns made together: `count` of them, the first one beside left padding where `first`."""
+
+    count: int
+    first: bool
+    pairs: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Depthwise:
+    """A layer that the kernel takes. Shapes: weights [channels, 3, 3]; bias, scale, low, high [channels].
+
+    `low` and `high`: what the sums can be, without the bias.
+    """
+
+    layer: Layer
+    weights: Array
+    bias: Array
+    low: Array
+    high: Array
+    in_shape: tuple[int, int, int, int]
+    out_shape: tuple[int, int, int, int]
+    stride: int
+    pads: tuple[int, int]
+
+    @staticmethod
+    def of(node: Node, graph: Graph) -> _Depthwise | None:
+        a, layer = node.attrs, Layer.of(node, graph)
+        if layer is None or a["layout"] != "NHWC" or not layer.plain:
+            return None
+        x, y = graph.tensors[node.inputs[0]], graph.tensors[node.output]
+        (batch, in_h, in_w, channels), (_, out_h, out_w, out_c) = x.shape, y.shape
+        stride, (top, left) = a["strides"][0], a["pads"][:2]
+        if (
+            tuple(a["kernel"]) != (3, 3) or tuple(a["dilations"]) != (1, 1) or a["strides"][1] != stride
+            or stride not in (1, 2) or not a["group"] == channels == out_c or channels < _GROUP or out_h < 2
+            or top not in (0, 1) or left not in (0, 1) or in_h < 2
+            or (out_h - 1) * stride + 3 - top > in_h + 1 or (out_w - 1) * stride + 3 - left > in_w + 1
+        ):  # fmt: skip
+            return None
+        zero = a["x_zero"] + flip(x.dtype)
+        weights = layer.weights.reshape(channels, 3, 3)
+        ends = np.stack([-zero * layer.weights, (255 - zero) * layer.weights])
+        found = _Depthwise(
+            layer, weights, layer.bias + zero * layer.weights.sum(axis=1), ends.min(axis=0).sum(axis=1),
+            ends.max(axis=0).sum(axis=1), (batch, in_h, in_w, channels), (batch, out_h, out_w, out_c), stride, (top, left),
+        )  # fmt: skip
+        return found if found.in_range else None
+
+    @property
+    def in_range(self) -> bool:
+        """Whether sums fit, for channels without a line too."""
+        reach = np.maximum(-self.low, self.high) + np.abs(self.bias)
+        return bool(
+            (np.abs(self.weights) < 2**15).all()
+            and (reach << _WIDE_SHIFT < 2**31).all()
+            and ((self.layer.scale > 2.0**-100) & (self.layer.scale < 2.0**100)).all()
+        )
+
+    @property
+    def strips(self) -> list[_Strip]:
+        """The strips of a row of outputs, from the left."""
+        strips, column, out_w = [], 0, self.out_shape[2]
+        while column < out_w:
+            first = column * self.stride < self.pads[1]
+            count = min(out_w - column, (5 + first) // self.stride + 1)
+            strips.append(_Strip(count, first, ((count - 1) * self.stride + 4 - first) // 2))
+            column += count
+        return strips
+
+    @property
+    def block_rows(self) -> int:
+        """Rows of outputs made together: all, or equal parts that keep the scratch memory small."""
+        out_h = self.out_shape[1]
+        most = max((_SCRATCH_BYTES // _ROW_BYTES - 4) // self.stride + 1, 4)
+        rows = -(-out_h // -(-out_h // most))
+        while out_h % rows == 1:  # a last row alone cannot be between paddings
+            rows -= 1
+        return rows
+
+    def rows_in(self, rows: int) -> int:
+        """Rows of x that so many rows of outputs need."""
+        return (rows - 1) * self.stride + 3
+
+    @property
+    def scratch_bytes(self) -> int:
+        """For one block; stride 2 loads a row more than it needs."""
+        return (self.rows_in(self.block_rows) + self.stride - 1) * _ROW_BYTES
+
+    def cycles(self) -> int:
+        """Modelled cycles of a Cortex-M4, fitted to measurements."""
+        batch, out_h, _, channels = self.out_shape
+        rows, step = self.block_rows, 12.7 if self.stride == 1 else 17.5
+        total = 0.0
+        for at in range(0, out_h, rows):
+            made = min(rows, out_h - at)
+            for strip in self.strips:
+                columns = strip.count * (50 + made * step) - strip.first * made * (3.3 if self.stride == 1 else 4)
+                total += 150 + self.rows_in(made) * (14 + 15 * strip.pairs) + _GROUP * (36 + columns)
+        return int(batch * -(-channels // _GROUP) * total)
+
+    def packed(self) -> tuple[Array, bool]:
+        """The words of the kernel, uint32, and whether all channels have lines."""
+        channels = [self._channel(c) for c in range(len(self.weights))]
+        all_lines = all(by_line for by_line, _ in channels)
+        words: list[int] = []
+        for group in range(0, len(channels), _GROUP):
+            at = min(group, len(channels) - _GROUP)
+            four = channels[at : at + _GROUP]
+            if not all_lines:
+                words.append(sum(by_line << k for k, (by_line, _) in enumerate(four)))
+            words += [word for _, channel in four for word in channel]
+        return np.array([word & 0xFFFFFFFF for word in words], np.uint32), all_lines
+
+    def _channel(self, c: int) -> tuple[bool, list[int]]:
+        """Whether channel c has a line, and its words."""
+        w, bias, scale = self.weights[c], int(self.bias[c]), self.layer.scale[c]
+        low, high = int(self.low[c]), int(self.high[c])
+        shift = 0  # of the weights
+        while scale * 2.0 ** (32 + _LINE_SHIFT - _WIDE_SHIFT - shift) >= 2**31:
+            shift += 1
+        line = None
+        if (np.abs(w) << shift < 2**15).all() and max(-low, high) << _WIDE_SHIFT + shift < 2**31:
+            gain = 1 << _WIDE_SHIFT + shift
+            line = find_gained_line(scale, low, high, bias, self.layer.zero, gain, _LINE_SHIFT)
+        if line is None:
+            bits = int(np.float32(scale * np.float32(2.0**-_WIDE_SHIFT)).view(np.uint32))
+            return False, [*_weight_words(w), bits, bias << _WIDE_SHIFT]
+        return True, [*_weight_words(w << shift), line.multiplier, line.offset]
+
+
+def _weight_words(w: Array) -> list[int]:
+    """Taps 0 and 1 of each row, then tap 2 of rows 0 and 1, then of row 2."""
+    pairs = [(w[0, 0], w[0, 1]), (w[1, 0], w[1, 1]), (w[2, 0], w[2, 1]), (w[0, 2], w[1, 2]), (w[2, 2], 0)]
+    return [int(low) & 0xFFFF | (int(high) & 0xFFFF) << 16 for low, high in pairs]
+
+
+class DepthwiseDsp(Kernel):
+    """Any shape, four channels at once."""
+
+    op = "QConv"
+    name = "depthwise__dsp"
+    isa = _DSP
+
+    def fits(self, node: Node, graph: Graph) -> bool:
+        """One output a channel, four channels, 8 bits, sums in 32 bits."""
+        layer, a = Layer.of(node, graph), node.attrs
+        if layer is None or not layer.fits or a["layout"] != "NHWC":
+            return False
+        channels = graph.tensors[node.inputs[0]].shape[3]
+        return bool(a["group"] == channels == len(layer.weights) >= _GROUP)
+
+    def cost(self, node: Node, graph: Graph) -> int:
+        """Modelled cycles of a Cortex-M4, fitted to measurements."""
+        fours = graph.tensors[node.output].elements / _GROUP
+        return int(fours * (math.prod(node.attrs["kernel"]) * 20 + 110))
+
+    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
+        """One call."""
+        layer, window = Layer.of(node, graph), window_params(node, graph)
+        assert layer is not None
+        window["channels"] = window.pop("in_c")
+        del window["out_c"], window["groups"]
+        x, y = graph.tensors[node.inputs[0]].dtype, graph.tensors[node.output].dtype
+        params = {
+            **window, "x_type": Q_TYPES[x], "y_type": Q_TYPES[y], "x_zero": node.attrs["x_zero"],
+            "y_zero": layer.zero, "act_min": layer.act_min, "act_max": layer.act_max,
+        }  # fmt: skip
+        bias = layer.bias + (node.attrs["x_zero"] + flip(x)) * layer.weights.sum(axis=1)
+        parts: list[Array] = []
+        for group in range(0, len(bias), _GROUP):
+            at = min(group, len(bias) - _GROUP)
+            four = slice(at, at + _GROUP)
+            w = layer.weights[four].T & 0xFFFF  # taps, channels
+            pairs = np.stack([w[:, 0] | w[:, 2] << 16, w[:, 1] | w[:, 3] << 16], axis=1)
+            parts += [bias[four], layer.scale[four].view(np.uint32).astype(np.int64), pairs.reshape(-1)]
+        words = (np.concatenate(parts) & 0xFFFFFFFF).astype(np.uint32)
+        return (
+            KernelCall(
+                "ew_depthwise_conv2d_q8__dsp", "conv2d/ew_depthwise_conv2d_q8__dsp.h",
+                "ew_depthwise_conv2d_q8__dsp_params", params, (node.inputs[0], words, node.output),
+            ),
+        )  # fmt: skip
+
+
+class Depthwise3x3Dsp(Kernel):
+    """3x3, stride 1 or 2, to uint8: a channel's weights stay in registers while it walks down a column."""
+
+    op = "QConv"
+    name = "depthwise_3x3__dsp"
+    isa = _DSP
+
+    def fits(self, node: Node, graph: Graph) -> bool:
+        """Shape, types, and sums within 2^24."""
+        return _Depthwise.of(node, graph) is not None
+
+    def cost(self, node: Node, graph: Graph) -> int:
+        """See `_Depthwise.cycles`."""
+        layer = _Depthwise.of(node, graph)
+        assert layer is not None
+        return layer.cycles()
+
+    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
+        """One call."""
+        layer = _Depthwise.of(node, graph)
+        assert layer is not None
+        words, all_lines = layer.packed()
+        (batch, in_h, in_w, channels), (_, out_h, out_w, _) = layer.in_shape, layer.out_shape
+        x = graph.tensors[node.inputs[0]].dtype
+        params = {
+            "batch": batch, "in_h": in_h, "in_w": in_w, "channels": channels, "out_h": out_h, "out_w": out_w,
+            "stride": layer.stride, "pad_top": layer.pads[0], "pad_left": layer.pads[1],
+            "x_type": Q_TYPES[x], "x_zero": node.attrs["x_zero"], "y_zero": layer.layer.zero,
+            "lines": int(all_lines), "block_rows": layer.block_rows,
+        }  # fmt: skip
+        return (
+            KernelCall(
+                "ew_depthwise_3x3_q8__dsp", "conv2d/ew_depthwise_3x3_q8__dsp.h", "ew_depthwise_3x3_q8__dsp_params",
+                params, (node.inputs[0], words, SCRATCH, node.output), layer.scratch_bytes,
+            ),
+        )  # fmt: skip

@@ -1,0 +1,282 @@
+"""Resizing: ResizeNearest, which only moves elements (any data type), and ResizeLinear. ONNX Resize becomes these.
+
+Where each output element comes from is computed at import, in float32 as ONNX Runtime does it, and stands in the nodes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from edgewright.errors import ShapeError
+from edgewright.ir import Array, DType, Graph, Node, Shape, Tensor, TensorType
+from edgewright.ops.core import (
+    Case,
+    KernelCall,
+    Operator,
+    ParamValue,
+    cases,
+    describe,
+    from_onnx,
+    given,
+    ints,
+    required,
+)
+from edgewright.ops.reshape import axes_of
+
+MAX_SIZE = 1 << 16  # of a resized axis: positions are uint16 in the kernels
+_AXES_AT_ONCE = 2  # that one kernel call resizes
+_HALF = 1e-6  # what ONNX Runtime 1.31 still takes for a half (found by trying)
+
+Positions = tuple[tuple[int, ...] | None, ...]  # for each axis, None where it stays
+
+
+def check_positions(node: Node, x: Tensor, positions: Positions, reach: int) -> Shape:
+    """Return the output's shape, or refuse positions that do not fit; each reads `reach` elements from there."""
+    resized = [axis for axis, places in enumerate(positions) if places is not None]
+    if len(positions) != len(x.shape) or not 1 <= len(resized) <= _AXES_AT_ONCE:
+        raise ShapeError(f"{describe(node)}: positions for {resized} of {len(x.shape)} axes")
+    for axis in resized:
+        size, places = x.shape[axis], positions[axis] or ()
+        if not places or min(places) < 0 or max(places) > max(size - reach, 0) or max(size, len(places)) > MAX_SIZE:
+            raise ShapeError(f"{describe(node)}: axis {axis} does not go from {size} to {len(places)} elements")
+    return tuple(size if places is None else len(places) for size, places in zip(x.shape, positions, strict=True))
+
+
+def resize_sizes(shape: Shape, positions: Positions, unit: int = 1) -> tuple[dict[str, int], tuple[int, ...]]:
+    """Return the sizes of ew_resize_params (`unit`: of the innermost block), and the axes that are resized."""
+    axes = tuple(axis for axis, places in enumerate(positions) if places is not None)
+    a, last = axes[0], axes[-1]
+    sizes = {
+        "outer": math.prod(shape[:a]), "a_in": shape[a], "a_out": len(positions[a] or ()),
+        "mid": math.prod(shape[a + 1 : last]), "b_in": 1, "b_out": 1, "inner": math.prod(shape[last + 1 :]) * unit,
+    }  # fmt: skip
+    if last != a:
+        sizes.update(b_in=shape[last], b_out=len(positions[last] or ()))
+    return sizes, axes
+
+
+def permuted_axes(node: Node, perm: Shape, *names: str) -> Node:
+    """The node with attributes that have an entry an axis permuted along."""
+    return node.with_attrs(**{name: tuple(node.attrs[name][i] for i in perm) for name in names})
+
+
+class ResizeNearest(Operator):
+    """On each axis with positions, output element i is input element positions[i]. Source: ONNX Resize-19, nearest."""
+
+    name = "ResizeNearest"
+    arity = (1, 1)
+    attributes = {"positions": ...}
+    dtypes = frozenset(DType)
+
+    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
+        """Shapes: any; one or two axes change."""
+        x = required(inputs[0], node, "X")
+        return [TensorType(check_positions(node, x, node.attrs["positions"], 1), x.dtype)]
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        """By numpy."""
+        y = np.asarray(inputs[0])
+        for axis, places in enumerate(node.attrs["positions"]):
+            y = y if places is None else y.take(places, axis=axis)
+        return [y]
+
+    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
+        """One call with a table for each axis."""
+        x, positions = graph.tensors[node.inputs[0]], node.attrs["positions"]
+        sizes, axes = resize_sizes(x.shape, positions, x.dtype.size_bytes)
+        tables = [np.array(positions[axis], np.uint16) for axis in axes]
+        params: dict[str, ParamValue] = {**sizes}
+        return (
+            KernelCall(
+                "ew_resize_nearest", "resize/ew_resize_nearest.h", "ew_resize_params", params,
+                (x.name, tables[0], tables[1] if len(tables) > 1 else None, node.output),
+            ),
+        )  # fmt: skip
+
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
+        """The positions are permuted along."""
+        return permuted_axes(node, perm, "positions")
+
+
+class ResizeLinear(Operator):
+    """Output element i lies between inputs positions[i] and positions[i] + 1, parts[i] of the way.
+
+    Source: ONNX Resize-19, linear.
+    """
+
+    name = "ResizeLinear"
+    arity = (1, 1)
+    attributes = {"positions": ..., "parts": ...}
+
+    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
+        """Shapes: any; one or two axes change."""
+        x = required(inputs[0], node, "X")
+        return [TensorType(check_positions(node, x, node.attrs["positions"], 2), x.dtype)]
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        """By numpy, axis by axis, the last one first."""
+        y = np.asarray(inputs[0])
+        for axis in reversed(range(y.ndim)):
+            if node.attrs["positions"][axis] is not None:
+                first, second, part = neighbours(y, axis, node)
+                y = first + part.astype(y.dtype) * (second - first)
+        return [y]
+
+    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
+        """One call with tables for each axis."""
+        x, positions = graph.tensors[node.inputs[0]], node.attrs["positions"]
+        sizes, axes = resize_sizes(x.shape, positions)
+        tables: list[Array | None] = [None] * 4
+        for i, axis in enumerate(axes):
+            tables[2 * i] = np.array(positions[axis], np.uint16)
+            tables[2 * i + 1] = np.array(node.attrs["parts"][axis], np.float32)
+        params: dict[str, ParamValue] = {**sizes}
+        return (
+            KernelCall(
+                "ew_resize_linear_f32", "resize/ew_resize_linear_f32.h", "ew_resize_params", params,
+                (x.name, *tables, node.output),
+            ),
+        )  # fmt: skip
+
+    def permuted(self, node: Node, perm: Shape) -> Node | None:
+        """Positions and parts are permuted along."""
+        return permuted_axes(node, perm, "positions", "parts")
+
+
+def neighbours(x: Array, axis: int, node: Node) -> tuple[Array, Array, Array]:
+    """Return both neighbours of each output element along an axis, and the parts, shaped to broadcast."""
+    places = np.array(node.attrs["positions"][axis])
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    second = x.take(np.minimum(places + 1, x.shape[axis] - 1), axis=axis)
+    return x.take(places, axis=axis), second, np.array(node.attrs["parts"][axis]).reshape(shape)
+
+
+# ---- import
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis to resize."""
+
+    axis: int
+    size: int
+    out: int
+    scale: np.float32
+
+
+def _coordinates(mode: str, a: _Axis) -> Array | None:
+    """Where output elements lie in the input, float32 [out]; None for a mode that there is not."""
+    f = np.float32
+    at, half, size, out = np.arange(a.out, dtype=f), f(0.5), f(a.size), f(a.out)
+    if mode == "half_pixel" or (mode == "pytorch_half_pixel" and a.out > 1):
+        return (at + half) / a.scale - half
+    if mode == "pytorch_half_pixel":
+        return np.zeros_like(at)
+    if mode == "asymmetric":
+        return at / a.scale
+    if mode == "align_corners":
+        return at * (size - f(1)) / (out - f(1)) if a.out > 1 else np.zeros_like(at)
+    if mode == "half_pixel_symmetric":
+        adjustment = out / (a.scale * size)
+        return size / f(2) * (f(1) - adjustment) + (at + half) / a.scale - half
+    if mode == "tf_half_pixel_for_nn":
+        return (at + half) / a.scale
+    return None
+
+
+def _nearest(mode: str, at: Array, scale: np.float32) -> Array | None:
+    """Round coordinates; None for a mode that there is not."""
+    if mode == "simple":  # operator set 10
+        mode = "ceil" if scale < 1 else "floor"
+    floor = np.floor(at.astype(np.float64))
+    above = at - floor - 0.5
+    rounded = {
+        "round_prefer_floor": floor + (above > _HALF), "round_prefer_ceil": floor + (above >= -_HALF),
+        "floor": floor, "ceil": np.ceil(at),
+    }  # fmt: skip
+    return rounded.get(mode)
+
+
+def _targets(foreign: Any, x: Tensor) -> list[_Axis]:
+    """The axes whose size changes, from scales or sizes."""
+    rank = len(x.shape)
+    axes = axes_of(foreign, 0, 1 << 30, rank) or tuple(range(rank))  # an attribute always
+    by_sizes = foreign.opset >= 11 and foreign.has(3) and foreign.tensor(3).elements > 0
+    if "scales" in foreign.attrs:  # Upsample before operator set 9
+        numbers = np.array(foreign.attrs["scales"], np.float32)
+    else:
+        at = 3 if by_sizes else 2 if foreign.opset >= 11 else 1
+        numbers = foreign.constant(at, "sizes" if by_sizes else "scales").reshape(-1)
+    if len(numbers) != len(axes):
+        raise ShapeError(f"{len(numbers)} {'sizes' if by_sizes else 'scales'} for {rank} axes")
+    extents = [x.shape[axis] for axis in axes]
+    if not by_sizes:
+        scales = numbers.astype(np.float32)
+        outs = [int(np.float32(scale) * np.float32(size)) for scale, size in zip(scales, extents, strict=True)]
+    else:
+        outs = [int(n) for n in numbers]
+        policy = foreign.attrs.get("keep_aspect_ratio_policy", "stretch")
+        if policy in ("not_larger", "not_smaller"):
+            ratios = [np.float32(out) / np.float32(size) for out, size in zip(outs, extents, strict=True)]
+            ratio = min(ratios) if policy == "not_larger" else max(ratios)
+            scales = np.full(len(axes), ratio, np.float32)
+            outs = [int(np.floor(ratio * np.float32(size) + np.float32(0.5))) for size in extents]
+        elif policy != "stretch":
+            foreign.unsupported(f"keep_aspect_ratio_policy '{policy}'")
+        else:
+            scales = np.array(outs, np.float32) / np.array(extents, np.float32)
+    if min(outs) < 1 or not np.isfinite(scales).all() or scales.min() <= 0:
+        foreign.unsupported(f"sizes {outs}, scales {scales.tolist()}")
+    if outs == extents:  # whatever the scales are
+        return []
+    found = zip(axes, extents, outs, scales, strict=True)
+    return [_Axis(*each) for each in found if each[1] != each[2] or each[3] != 1]
+
+
+@from_onnx("Resize", "Upsample")
+def _resize(foreign: Any) -> None:
+    x, mode = foreign.tensor(0), foreign.attrs.get("mode", "nearest")
+    old = foreign.opset < 11
+    transformation = "asymmetric" if old else foreign.attrs.get("coordinate_transformation_mode", "half_pixel")
+    rounding = "simple" if old else foreign.attrs.get("nearest_mode", "round_prefer_floor")
+    if mode not in ("nearest", "linear"):
+        foreign.unsupported(f"mode '{mode}'; the kernels have nearest and linear")
+    targets = _targets(foreign, x)
+    if mode == "linear" and foreign.attrs.get("antialias", 0) and any(a.scale < 1 for a in targets):
+        foreign.unsupported("antialias")
+    tables = [_table(foreign, a, mode, transformation, rounding) for a in targets]
+    name = x.name
+    if not targets:
+        foreign.emit("Reshape", [name], final=0, shape=x.shape)
+    for start in range(0, len(targets), _AXES_AT_ONCE):
+        stop = start + _AXES_AT_ONCE
+        chosen = {a.axis: table for a, table in zip(targets[start:stop], tables[start:stop], strict=True)}
+        last = 0 if stop >= len(targets) else None
+        positions, parts = (tuple(chosen[axis][i] if axis in chosen else None for axis in range(len(x.shape))) for i in (0, 1))
+        if mode == "nearest":
+            name = foreign.emit("ResizeNearest", [name], final=last, positions=positions)
+        else:
+            name = foreign.emit("ResizeLinear", [name], final=last, positions=positions, parts=parts)
+
+
+def _table(
+    foreign: Any, a: _Axis, mode: str, transformation: str, rounding: str
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return positions and, for linear, parts of one axis."""
+    at = _coordinates(transformation, a)
+    if at is None:
+        foreign.unsupported(f"coordinate_transformation_mode '{transformation}'")
+    if mode == "nearest":
+        nearest = _nearest(rounding, at, a.scale)
+        if nearest is None:
+            foreign.unsupported(f"nearest_mode '{rounding}'")
+        return tuple(int(v) for v in np.clip(nearest, 0, a.size - 1)), ()
+    inside = np.clip(at, np.float32(0), np.float32(a.size - 1))
+    first = np.minimum(np.floor(inside), np.float32(max(a.size - 2, 0)))
+    return tuple(int(v) for v in first), tuple(float(v) for v in inside - first)

@@ -1,0 +1,87 @@
+"""Runs a graph on this computer by the operators' numpy references: for integer graphs, the definition itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from edgewright.ir import Array, Graph, Node
+from edgewright.ops import operator
+from edgewright.ops.q_core import QUANTIZED
+
+_MOVES = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad"})
+
+
+def simulate(
+    graph: Graph, inputs: Mapping[str, Array], on_progress: Callable[[int], None] | None = None
+) -> tuple[Array, ...]:
+    """Run every sample; return the graph's outputs in order.
+
+    Shapes: `inputs[name]` is (n, *the graph input's shape); likewise the outputs.
+    """
+    count = len(next(iter(inputs.values())))
+    results = []
+    for index in range(count):
+        results.append(run_once(graph, {name: values[index] for name, values in inputs.items()}))
+        if on_progress is not None:
+            on_progress(index + 1)
+    return tuple(np.stack(values) for values in zip(*results, strict=True))
+
+
+def run_once(graph: Graph, inputs: Mapping[str, Array]) -> list[Array]:
+    """Run one sample. Shapes: as the graph has them."""
+    values = {name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None}
+    values.update(inputs)
+    for node in graph.nodes:
+        arrays = [values[name] if name else None for name in node.inputs]
+        with np.errstate(all="ignore"):  # infinity and NaN go on through float operators, as on the device
+            values.update(zip(node.outputs, operator(node.op).evaluate(node, arrays), strict=True))
+    return [np.asarray(values[name]) for name in graph.outputs]
+
+
+def is_quantized(graph: Graph) -> bool:
+    """Whether any operator works on quantized integers."""
+    return any(node.op in ("Quantize", "Dequantize") or node.op.startswith("Q") for node in graph.nodes)
+
+
+def float_islands(graph: Graph) -> tuple[Node, ...]:
+    """The nodes that stay float in a quantized graph: they compute, on float32 tensors."""
+    if not is_quantized(graph):
+        return ()
+    moving = _MOVES | {"Quantize", "Dequantize"}
+    return tuple(
+        node for node in graph.nodes
+        if node.op not in moving and graph.tensors[node.output].dtype not in QUANTIZED
+    )  # fmt: skip
+
+
+def is_exact(graph: Graph) -> bool:
+    """Whether every integer is defined to the bit: nothing computed in float is rounded to integers again.
+
+    Summation order is free in float operators, so that a Quantize behind one may round the other way on a device.
+    """
+    computed: set[str] = set()
+    for node in graph.nodes:
+        reads = any(name in computed for name in node.inputs)
+        if node.op == "Quantize" and reads:
+            return False
+        float_result = graph.tensors[node.output].dtype not in QUANTIZED
+        if reads or (float_result and node.op not in _MOVES and node.op != "Dequantize"):
+            computed.update(node.outputs)
+    return True
+
+
+def output_steps(graph: Graph) -> tuple[float | None, ...]:
+    """The size of one quantization step in each output: 1 for integers, a last Dequantize's scale, else None."""
+    producers = {output: node for node in graph.nodes for output in node.outputs}
+
+    def step(name: str) -> float | None:
+        if graph.tensors[name].dtype in QUANTIZED:
+            return 1.0
+        node = producers.get(name)
+        while node is not None and node.op in _MOVES:
+            node = producers.get(node.inputs[0])
+        return float(node.attrs["scale"]) if node is not None and node.op == "Dequantize" else None
+
+    return tuple(step(name) for name in graph.outputs)

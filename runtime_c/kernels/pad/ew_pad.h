@@ -1,0 +1,32 @@
+/* Where an element of a padded tensor comes from: shared by the kernels for padding and cropping. */
+#ifndef EW_PAD_H
+#define EW_PAD_H
+
+#include "ew_base.h"
+
+typedef enum ew_pad_mode {
+    EW_PAD_CONSTANT = 0, /* `value` */
+    EW_PAD_EDGE = 1,     /* the nearest element: a a [a b c] c c */
+    EW_PAD_REFLECT = 2,  /* mirrored at the edge element, which is not repeated: c b [a b c] b a */
+    EW_PAD_WRAP = 3      /* repeated: b c [a b c] a b */
+} ew_pad_mode;
+
+/* The element of a dimension of size `in` that position `at` shows (at < 0 or at >= in: padding), or -1: the constant.
+ */
+EW_INLINE int32_t ew_pad_source(int32_t at, int32_t in, int32_t mode)
+{
+    if (at >= 0 && at < in) {
+        return at;
+    }
+    if (mode == EW_PAD_CONSTANT) {
+        return -1;
+    }
+    if (mode == EW_PAD_EDGE || in == 1) {
+        return at < 0 ? 0 : in - 1;
+    }
+    const int32_t period = mode == EW_PAD_REFLECT ? 2 * (in - 1) : in;
+    const int32_t phase = (at % period + period) % period;
+    return phase < in ? phase : period - phase;
+}
+
+#endif

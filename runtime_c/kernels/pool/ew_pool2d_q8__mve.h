@@ -1,0 +1,24 @@
+/* Parameters shared by the two-dimensional int8 pools for MVE. */
+#ifndef EW_POOL2D_Q8__MVE_H
+#define EW_POOL2D_Q8__MVE_H
+
+#include "ew_base.h"
+#include "ew_mve.h"
+
+/* Layouts: x [batch][in_h][in_w][channels], y [batch][out_h][out_w][channels]. Sizes, strides and dilations are >= 1.
+ * Every window has at least one tap inside the input. */
+typedef struct {
+    int32_t batch;
+    int32_t in_h, in_w, channels;
+    int32_t out_h, out_w;
+    int32_t kernel_h, kernel_w; /* average: kernel_h * kernel_w <= 255 */
+    int32_t stride_h, stride_w;
+    int32_t dilation_h, dilation_w;
+    int32_t pad_top, pad_left, pad_bottom, pad_right; /* >= 0 */
+    int32_t count_include_pad;                        /* average only: 0 or 1 */
+    int32_t count_min;                                /* average only: fewest elements that a window counts */
+    int32_t x_zero;                                   /* average only */
+    ew_mve_output out;                                /* maximum: act_min and act_max only */
+} ew_pool2d_q8__mve_params;
+
+#endif

@@ -1,0 +1,73 @@
+"""Every emulated board: start-up, line, timer, counting and a network; collected from targets/."""
+
+import numpy as np
+import pytest
+from conftest import DIGITS, DIGITS_TEST, need
+from firmware import build_firmware, running
+
+import edgewright as ew
+from edgewright.boards import list_targets
+from edgewright.drivers import process
+
+TARGETS = [target for target in list_targets() if target.device == "emulator"]
+FEATURE_BITS = {"fpu": 1, "dsp": 2, "mve": 4}
+MACROS = {"fpu": "__ARM_FP", "dsp": "__ARM_FEATURE_DSP", "mve": "__ARM_FEATURE_MVE"}
+
+
+@pytest.fixture(scope="module", params=TARGETS, ids=lambda target: target.name)
+def target(request):
+    need("cc", *(tool.name for tool in request.param.tool))
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def elf(target, tmp_path_factory):
+    return build_firmware(target, tmp_path_factory.mktemp(target.name), arena_bytes=4096)
+
+
+def test_flags_and_features_agree(target):
+    flags = target.toolchain.cpu_flags
+    macros = process.run([target.toolchain.compiler, *flags, "-dM", "-E", "-x", "c", "/dev/null"], timeout_s=30).stdout
+    defined = {line.split()[1] for line in macros.splitlines()}
+    has = {feature for feature, macro in MACROS.items() if macro in defined}
+    if "mve" in has:
+        has.discard("dsp")  # such a core has both, and kernels for it use MVE
+    assert has == set(target.features)
+
+
+def test_start_up_line_and_exact_counts(target, elf):
+    with running(target, elf, "plugin") as board:
+        for command in (b"l", b"p", b"l"):
+            board.ask(command)
+        assert board.emulator.read_counts()[:, 0, 0].tolist() == [200_000, 2, 200_000]
+        wanted = sum(FEATURE_BITS[feature] for feature in target.features)
+        assert board.ask(b"c")[1] & wanted == wanted
+        assert board.ask(b"d")[1] == 1234
+        _, n_bytes = board.ask(b"b")
+        rest = target.data_memory.bytes - target.stack.bytes - 4096
+        assert 0.4 * rest < n_bytes < rest
+        assert board.ask(b"z")[1] == target.stack.bytes
+        assert 0 < board.ask(b"u")[1] < 1024
+        board.socket.sendall(b"f")
+        assert board.read_fault().startswith(b"\0edgewright fault: exception=00000003 ")
+
+
+def test_timer_counts_instructions_where_the_plugin_cannot(target, elf):
+    with running(target, elf, "icount") as board:
+        ticks, _ = board.ask(b"l")
+        per_tick = board.emulator.instructions_per_tick
+        assert abs(ticks * per_tick - 200_000) <= 2 * per_tick + 100  # on some boards reading the timer takes 60
+
+
+def test_digits(target):
+    """The float network of examples/digits is as good there as on the host."""
+    data = np.load(DIGITS_TEST)
+    with ew.generate(ew.load(DIGITS), target.name).build().flash() as board:
+        result = board.predict(data["x"][:20])
+    report = result.report(data["y"][:20])
+    assert report.fidelity.passed
+    assert report.kpi.accuracy == 1.0
+    assert report.run.instructions_source == "plugin, exact"
+    assert report.run.instructions_min > report.model.macs
+    assert report.build.ram_bytes <= target.ram_bytes
+    assert report.build.stack_bytes <= target.stack.bytes // 2

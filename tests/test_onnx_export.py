@@ -1,0 +1,59 @@
+"""Graphs back to ONNX: every operator's cases, and random networks after the passes that keep the layout."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from harness import assert_close
+from networks import all_cases, case_id, case_model, imported, random_inputs, random_network
+from quantizing import run
+
+from edgewright.errors import UnsupportedError
+from edgewright.frontends.onnx_export import export_onnx
+from edgewright.frontends.onnx_operators import EXPORTERS
+from edgewright.ops import Case, Operator
+from edgewright.quantization.prepare import prepare
+
+CASES = [
+    case for case in all_cases() if not case.attrs.get("layout")  # which ONNX Runtime does not have
+    if "Linear" not in case.op_type and not case.op_type.startswith("com.microsoft.")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES, ids=case_id)
+def test_case_comes_back(case: Case) -> None:
+    proto = case_model(case)
+    model = imported(proto)
+    try:
+        exported = export_onnx(model.graph)
+    except UnsupportedError as error:  # dilated average pools, odd resizes
+        pytest.skip(str(error))
+    onnx.checker.check_model(exported, full_check=True)
+    inputs = {name: values[0] for name, values in random_inputs(model, 1, positive=case.positive).items()}
+    assert_close(run(exported, inputs), run(model.serialized, inputs))
+
+
+@pytest.mark.parametrize("seed", range(20, 30))
+def test_network_comes_back(seed: int) -> None:
+    model = imported(random_network(seed))
+    inputs = {name: values[0] for name, values in random_inputs(model, 1).items()}
+    wanted = run(model.serialized, inputs)
+    for graph in (model.graph, prepare(model.graph)):
+        exported = export_onnx(graph)
+        assert_close(run(exported, inputs), wanted)
+        assert [v.name for v in exported.graph.input] == [v.name for v in random_network(seed).graph.input]
+
+
+def test_every_float_operator_has_a_way_out() -> None:
+    integer = {name for name in Operator.registry if name.startswith("Q")} | {"Quantize", "Dequantize"}
+    assert set(Operator.registry) - integer <= set(EXPORTERS)
+
+
+def test_four_bits_are_packed_as_onnx_wants() -> None:
+    from edgewright.frontends.onnx_export import _integer_tensor
+
+    values = np.array([[-8, 7, 3], [0, -1, 5], [1, 2, -3]], np.int8)
+    tensor = _integer_tensor(values, 4, "w")
+    assert tensor.data_type == onnx.TensorProto.INT4
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(tensor).astype(np.int8), values)
