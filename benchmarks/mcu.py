@@ -89,7 +89,7 @@ def table(options: argparse.Namespace) -> str:
     names = chosen(options.boards, list(boards), "board")
     levels = chosen(options.optimize, list(LEVELS), "level")
     rows: list[str] = []
-    too_big: list[str] = []
+    too_big: dict[tuple[str, str], list[str]] = {}
     console = Console()
     with tempfile.TemporaryDirectory() as scratch:
         found = {name: (path, x) for name, path, x in networks(Path(scratch))}
@@ -99,18 +99,22 @@ def table(options: argparse.Namespace) -> str:
                     print(name, board, optimize, file=sys.stderr)
                     result = measure(*found[name], boards[board], optimize)
                     if result is None:
-                        too_big.append(f"{name} on {board} ({optimize})")
+                        too_big.setdefault((name, board), []).append(optimize)
                         continue
                     rows.append(row(name, board, optimize, result))
                     if options.profile:
                         console.print(*profile_tables(result), crop=False)
+    refused = [
+        f"{name} on {board}" + ("" if failed == levels else f" ({', '.join(failed)})")
+        for (name, board), failed in too_big.items()
+    ]
     compilers = ", ".join(sorted({boards[name].toolchain.compiler for name in names}))
     return "\n".join([
         f"Made by `python benchmarks/mcu.py --write` with {compilers} on {platform.machine()}.", "",
         "| network | board | optimize | instructions | modelled cycles | MAC a cycle | code B | flash B | RAM B "
         "| arena B | bound B |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |", *rows, "",
-        *([f"Too big for the board: {', '.join(too_big)}.", ""] if too_big else []),
+        *([f"Too big for the board: {', '.join(refused)}.", ""] if refused else []),
     ])  # fmt: skip
 
 

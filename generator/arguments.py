@@ -46,6 +46,8 @@ Force = Annotated[bool, typer.Option("--force", help="Overwrite a folder that ho
 Calibration = Annotated[
     Path | None, typer.Option("--calibration", "-c", show_default=False,
                               help="Quantize first, with samples of this .npz ('x'; 'y' for accuracy).")]  # fmt: skip
+CompareFloat = Annotated[
+    bool, typer.Option("--compare-float", help="With --calibration: deploy the float model too, and show both.")]
 SchemeName = Annotated[str, typer.Option("--scheme", help="int8, int16x8 or int4: see `edgewright quantize`.")]
 BoardOf = Annotated[
     str | None, typer.Option("--target", "-t", help="The board's folder, where it is one of your own.",

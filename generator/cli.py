@@ -19,6 +19,7 @@ from edgewright.arguments import (
     Baud,
     BoardOf,
     Calibration,
+    CompareFloat,
     DataFile,
     FlashLimit,
     Force,
@@ -47,11 +48,12 @@ from edgewright.doctor import examine
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
 from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
-from edgewright.errors import EdgewrightError
+from edgewright.errors import EdgewrightError, MemoryPlanError
 from edgewright.frontends.onnx import Model
 from edgewright.inspection import inspect_model
 from edgewright.manifest import Optimize
 from edgewright.profile import check_profile
+from edgewright.report.comparison import comparison_table
 from edgewright.report.result import Result
 from edgewright.report.tables import profile_tables, result_table, two_columns
 from edgewright.samples import DataSet, load_npz
@@ -103,7 +105,7 @@ def generate(
     screen.show(two_columns(f"{tree.manifest.model.name} for {board.name}", [
         ("project", str(folder)),
         ("files", str(len(tree.files))),
-        ("weights", f"{memory.weights_bytes:,} B"),
+        ("weights", f"{memory.weights_bytes:,} B ({memory.raw_weights_bytes or 0:,} B before packing)"),
         ("arena", f"{memory.arena_bytes:,} B (lower bound {memory.arena_lower_bound_bytes:,} B)"),
         ("next", f"edgewright build {folder}{_own_board(target)}"),
     ]))  # fmt: skip
@@ -181,8 +183,8 @@ def deploy(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the project here.", show_default=False)] = None,
     pin: Pin = None, calibration: Calibration = None, scheme: SchemeName = "int8",
-    optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None, port: Port = None,
-    batch: Batch = None, baud: Baud = 115200,
+    compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
+    port: Port = None, batch: Batch = None, baud: Baud = 115200,
     timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -194,30 +196,38 @@ def deploy(
     board = load_target(target)
     if profile:
         check_profile(board, port)
-    arrays = load_npz(data)
-    loaded = load_model(model, input_pins(pin), calibration, scheme, screen, clock)
+    if compare_float and calibration is None:
+        raise EdgewrightError("--compare-float needs --calibration: without it the model is the float one")
+    arrays, pins = load_npz(data), input_pins(pin)
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile)
+    loaded = load_model(model, pins, calibration, scheme, screen, clock)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
-        with screen.stages() as on_stage:
-            clock.on_stage = on_stage
-            tree = _generate(loaded, board, level, flash_limit, clock)
-            samples = pipeline.read_data(tree.manifest, arrays)
-            folder = output or Path(scratch) / "project"
-            firmware = pipeline.compile_tree(tree, board, folder, clock, force=force)
-        options = pipeline.RunOptions(port, batch, baud, timeout, profile)
-        _finish(screen, clock, firmware, samples, options, json_file)
+
+        def deployed(what: Model, folder: Path, time: pipeline.Clock) -> tuple[Firmware, DataSet]:
+            with screen.stages() as on_stage:
+                time.on_stage = on_stage
+                tree = _generate(what, board, level, flash_limit, time)
+                samples = pipeline.read_data(tree.manifest, arrays)
+                return pipeline.compile_tree(tree, board, folder, time, force=force), samples
+
+        firmware, samples = deployed(loaded, output or Path(scratch) / "project", clock)
+        result = _finish(screen, clock, firmware, samples, options, json_file)
+        if not compare_float:
+            return
+        try:
+            base = deployed(pipeline.load(model, pins), Path(scratch) / "float", pipeline.Clock())
+        except MemoryPlanError as error:
+            screen.warning(f"nothing to compare with, the float model does not fit: {error}")
+            return
+        screen.show(comparison_table({"float": _measured(screen, pipeline.Clock(), *base, options), scheme: result}))
 
 
 def _finish(
     screen: Screen, clock: pipeline.Clock, firmware: Firmware, samples: DataSet,
     options: pipeline.RunOptions, json_file: Path | None,
-) -> None:  # fmt: skip
+) -> Result:  # fmt: skip
     """Run, compare, report."""
-    with screen.progress() as bars:
-        clock.on_stage = bars.begin
-        done = pipeline.run(firmware, samples, options, clock, bars.advance)
-        with clock.stage("reference"):
-            expected = pipeline.reference(firmware, samples, bars.advance)
-    result = pipeline.report(firmware, samples, done, expected, clock)
+    result = _measured(screen, clock, firmware, samples, options)
     write_json(json_file, result)
     screen.show(result_table(result), *profile_tables(result, screen.room))
     if not result.fidelity.passed:
@@ -226,6 +236,19 @@ def _finish(
             f"{result.fidelity.reference} by up to {result.fidelity.max_abs_error:.3g}"
         )
         raise typer.Exit(1)
+    return result
+
+
+def _measured(
+    screen: Screen, clock: pipeline.Clock, firmware: Firmware, samples: DataSet, options: pipeline.RunOptions
+) -> Result:
+    """Run and compare with the reference."""
+    with screen.progress() as bars:
+        clock.on_stage = bars.begin
+        done = pipeline.run(firmware, samples, options, clock, bars.advance)
+        with clock.stage("reference"):
+            expected = pipeline.reference(firmware, samples, bars.advance)
+    return pipeline.report(firmware, samples, done, expected, clock)
 
 
 @app.command()

@@ -54,6 +54,7 @@ class Memory(_Table):
     arena_bytes: NonNegative
     arena_lower_bound_bytes: NonNegative
     weights_bytes: NonNegative
+    raw_weights_bytes: NonNegative | None = None
 
 
 class StepFacts(_Table):
@@ -133,7 +134,7 @@ def manifest_of(
         model=ModelFacts(name=name, sha256=model_sha256, macs=plan.macs, parameters=plan.graph.parameters),
         inputs=ports(inputs), outputs=ports(outputs), input_bytes=input_bytes, output_bytes=output_bytes,
         memory=Memory(arena_bytes=plan.arena_bytes, arena_lower_bound_bytes=plan.lower_bound_bytes,
-                      weights_bytes=weights_bytes),
+                      weights_bytes=weights_bytes, raw_weights_bytes=plan.raw_weights_bytes),
         steps=tuple(
             StepFacts(function=function, name=step.node.name, op=step.node.op, kernel=step.kernel, macs=step.macs,
                       moved_bytes=step.moved_bytes(plan.graph))

@@ -278,6 +278,7 @@ def _build_record(firmware: Firmware, done: DeviceRun) -> BuildRecord:
     memory, stack = firmware.manifest.memory, firmware.target.stack
     return BuildRecord(
         flash_bytes=firmware.flash_bytes, code_bytes=firmware.code_bytes, weights_bytes=memory.weights_bytes,
+        raw_weights_bytes=memory.raw_weights_bytes,
         ram_bytes=firmware.ram_bytes, arena_bytes=memory.arena_bytes,
         arena_lower_bound_bytes=memory.arena_lower_bound_bytes, stack_bytes=done.stack_used_bytes,
         stack_reserved_bytes=stack.bytes if stack else None, compiler=firmware.compiler, flags=firmware.flags,

@@ -10,7 +10,7 @@ from edgewright.ir import Array, Graph, Node
 from edgewright.ops import operator
 from edgewright.ops.q_core import QUANTIZED
 
-_MOVES = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad"})
+_MOVES = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad", "ResizeNearest"})
 
 
 def simulate(

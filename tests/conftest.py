@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
+
+# before numpy is imported: its matrices are small here, and threads that wait for each other slow down a busy machine
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DIGITS = REPOSITORY / "examples" / "digits" / "digits.onnx"

@@ -35,7 +35,7 @@ def samples(model: Model, count: int = 40, seed: int = SEED) -> dict[str, np.nda
 
 
 def image_network(seed: int = SEED, classes: int = 5) -> onnx.ModelProto:
-    """Convolution, depthwise, pointwise, pooling, dense; channels of very different sizes, as training may leave them."""
+    """Convolution, depthwise, pointwise, pooling, dense; channels of very different sizes, as training leaves them."""
     rng = np.random.default_rng(seed)
     spread = np.exp(rng.normal(0, 1.2, (8, 1, 1, 1)))
 

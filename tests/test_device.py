@@ -233,7 +233,8 @@ def merged(cases: list[Case], opset: int) -> onnx.ModelProto:
     pytest.param(o, marks=[] if o == 17 else pytest.mark.slow) for o in sorted({c.opset for c in all_cases()})
 ])  # fmt: skip
 def test_every_operator_on_the_emulated_core(opset: int, emulated_m4: str) -> None:
-    cases = [case for case in all_cases() if case.opset == opset]
+    # ONNX Runtime takes no recurrent layer with the batch first, and would refuse the whole merged model
+    cases = [case for case in all_cases() if case.opset == opset and not case.attrs.get("layout")]
     for some in [cases[i : i + 40] for i in range(0, len(cases), 40)]:
         model = imported(merged(some, opset), f"opset{opset}")
         inputs = random_inputs(model, positive=any(case.positive for case in some))

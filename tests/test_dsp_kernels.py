@@ -87,6 +87,7 @@ NAMES = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_kernel_equals_the_definition(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("arm-none-eabi-gcc", "qemu-system-arm")

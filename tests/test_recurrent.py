@@ -1,4 +1,4 @@
-"""Recurrent layers in integers: from QDQ models to QLSTM and QGRU, C against the definition, the definition against floats."""
+"""Recurrent layers in integers: QDQ models become QLSTM and QGRU, C equals the definition, which is near the floats."""
 
 from __future__ import annotations
 
@@ -9,16 +9,27 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from batch_firmware import run_batch
 from conftest import WARNINGS, need
 from harness import compile_model, emitted, run_library
 from networks import imported, value
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewright.errors import UnsupportedError
+from edgewright.boards import load_target
+from edgewright.errors import EdgewrightError, UnsupportedError
 from edgewright.frontends.reference import run_reference
-from edgewright.ir import Graph
-from edgewright.ops.recurrent_numbers import STATE_BITS, logistic_q, state_from_float, tanh_q, tanh_table
+from edgewright.ir import DType, Editor, Graph, Node, TensorType
+from edgewright.ops.recurrent_numbers import (
+    SUM_BITS,
+    TANH_BITS,
+    logistic_q,
+    state_from_float,
+    tanh_nodes,
+    tanh_q,
+    tanh_table,
+)
 from edgewright.passes import run_passes
+from edgewright.passes.choose_signedness import choose_signedness
 from edgewright.simulate import float_islands, is_exact, simulate
 
 TYPES = {"int8": TensorProto.INT8, "uint8": TensorProto.UINT8, "int16": TensorProto.INT16}
@@ -75,11 +86,12 @@ class Model:
         values = self.rng.integers(-127, 128, shape).astype(np.int8)
         size = layer.gain / (70 * np.sqrt(inputs))
         if layer.rows == "one":
-            return self.add("DequantizeLinear", [self.const(values), self.const(np.float32(size)), self.const(np.int8(0))])
+            return self.real(self.const(values), float(size), 0, "int8")
         if layer.rows == "flat":  # a scale for each row of each direction
             flat = values.reshape(-1, inputs)
             scales = (size * self.rng.uniform(0.3, 1.5, len(flat))).astype(np.float32)
-            real = self.add("DequantizeLinear", [self.const(flat), self.const(scales), self.const(np.zeros(len(flat), np.int8))], axis=0)
+            zeros = self.const(np.zeros(len(flat), np.int8))
+            real = self.add("DequantizeLinear", [self.const(flat), self.const(scales), zeros], axis=0)
             return self.add("Reshape", [real, self.const(np.array(shape, np.int64))])
         scales = (size * self.rng.uniform(0.3, 1.5, shape[1])).astype(np.float32)
         zeros = self.const(np.zeros(shape[1], np.int8))
@@ -192,7 +204,8 @@ def _id(layer: Layer) -> str:
 
 def lowered(layer: Layer, seed: int) -> tuple[Any, Graph, dict[str, np.ndarray]]:
     builder = Model(layer, seed)
-    model = imported(builder.proto())
+    name = f"layer{LAYERS.index(layer)}" if layer in LAYERS else "net"
+    model = imported(builder.proto(), name)
     graph = run_passes(model.graph)
     assert [node.op for node in graph.nodes].count(f"Q{layer.op}") == 1, [node.op for node in graph.nodes]
     assert not any(node.op in GATES for node in graph.nodes)
@@ -207,6 +220,46 @@ def test_c_on_host_equals_the_definition(layer: Layer, tmp_path: Path) -> None:
     library = compile_model(tree, tmp_path / "project", ("-O1", *WARNINGS))
     for got, wanted in zip(run_library(tree, library, inputs), simulate(graph, inputs), strict=True):
         np.testing.assert_array_equal(got.reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize("board", ["mps2-an385", "mps2-an386", "mps3-an547"])  # no FPU, Arm DSP, MVE
+def test_boards_equal_the_definition(board: str, tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    found = [lowered(layer, 3) for layer in LAYERS]
+    trees = [emitted(model, board, "speed") for model, _, _ in found]
+    outputs = run_batch(load_target(board), trees, [inputs for _, _, inputs in found], tmp_path)
+    for layer, (_, graph, inputs), results in zip(LAYERS, found, outputs, strict=True):
+        for got, wanted in zip(results, simulate(graph, inputs), strict=True):
+            np.testing.assert_array_equal(got.reshape(wanted.shape), wanted, err_msg=f"{_id(layer)} on {board}")
+
+
+@pytest.mark.parametrize("layer", LAYERS[:12], ids=_id)
+def test_signedness_keeps_the_bits(layer: Layer) -> None:
+    _, graph, inputs = lowered(layer, 4)
+    for dtype in (DType.U8, DType.S8):
+        changed = choose_signedness(_inside(graph), dtype)
+        for before, after in zip(simulate(graph, inputs), simulate(changed, inputs), strict=True):
+            np.testing.assert_array_equal(before.astype(int), _as(after, before.dtype).astype(int))
+
+
+def _inside(graph: Graph) -> Graph:
+    """The graph with its integer outputs dequantized by one step, so that the tensors before may change."""
+    editor = Editor(graph)
+    outputs = []
+    for name in graph.outputs:
+        tensor = graph.tensors[name]
+        if tensor.dtype in (DType.S8, DType.U8):
+            real = editor.add_tensor(f"{name}.real", TensorType(tensor.shape, DType.F32))
+            editor.nodes.append(Node("Dequantize", real, (name,), (real,), {"scale": 1.0, "zero": 0}))
+            outputs.append(real)
+        else:
+            outputs.append(name)
+    editor.outputs = tuple(outputs)
+    return editor.graph()
+
+
+def _as(values: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    return values if values.dtype == dtype else np.rint(values).astype(dtype)
 
 
 # In steps of y: the state is rounded to y each time, which the float layer does not do.
@@ -224,3 +277,86 @@ def test_definition_is_near_the_float_layer(layer: Layer) -> None:
             steps = np.abs(got.astype(int) - wanted.astype(int))
             assert steps.max() <= LARGEST[layer.dtype], (name, steps.max())
             assert np.sqrt((steps**2).mean()) < (0.6 if layer.dtype != "int16" else 2.0), name
+
+
+def test_a_plain_layer_is_as_near_as_rounding_lets_it_be() -> None:
+    """Ten steps of 64 units, as docs/ARITHMETIC.md has it."""
+    for dtype, most in (("int8", 1), ("int16", 3)):
+        model, graph, inputs = lowered(Layer("LSTM", dtype, steps=10, input=40, hidden=64), 0)
+        (got,), (wanted,) = simulate(graph, inputs), run_reference(model.serialized, inputs).outputs
+        steps = np.abs(got.astype(int) - wanted.astype(int))
+        assert steps.max() <= most
+        assert np.sqrt((steps**2).mean()) < 0.5
+
+
+def test_activations_are_near_the_functions() -> None:
+    u = np.arange(-9 << SUM_BITS, 9 << SUM_BITS, 7)
+    off = tanh_q(u) / 2**TANH_BITS - np.tanh(u / 2**SUM_BITS)
+    assert np.abs(off).max() < 2.0 * 2**-16
+    off = logistic_q(u) / 2 ** (TANH_BITS + 1) - 1 / (1 + np.exp(-2 * u / 2**SUM_BITS))
+    assert np.abs(off).max() < 1.0 * 2**-16
+    table = tanh_table().astype(int)
+    assert table[0] == 0 and table[-1] == 65535 and (np.diff(table) >= 0).all() and table.dtype == int
+
+
+def test_the_table_is_the_same_on_every_computer() -> None:
+    """No value lies near enough to a half for a library's tanh to decide."""
+    exact = tanh_nodes() * 2**TANH_BITS
+    assert np.abs(exact - np.floor(exact) - 0.5).min() > 1e-6
+
+
+def test_states_between_floats_and_integers() -> None:
+    odd = np.array([np.nan, np.inf, -np.inf, 1023.9, -5000.0, 2.0**-21, 3 * 2.0**-21, -0.75], np.float32)
+    limit = 1 << 30
+    assert state_from_float(odd).tolist() == [0, limit, -limit, int(np.float32(1023.9) * 2**20), -limit, 0, 2, -786432]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"activations": ["Relu", "Tanh", "Tanh"]}, "activations Relu, Tanh, Tanh"),
+        ({"direction": "sideways"}, "direction 'sideways'"),
+        ({"hidden_size": 9}, "hidden_size 9"),
+    ],
+)
+def test_what_no_kernel_does_is_refused(changes: dict[str, Any], message: str) -> None:
+    proto = Model(Layer("LSTM"), 0).proto()
+    node = next(n for n in proto.graph.node if n.op_type == "LSTM")
+    kept = [a for a in node.attribute if a.name not in changes]
+    del node.attribute[:]
+    node.attribute.extend([*kept, *(helper.make_attribute(key, v) for key, v in changes.items())])
+    with pytest.raises(EdgewrightError, match=message):
+        imported(proto)
+
+
+def test_sequence_lengths_other_than_all_steps_are_refused() -> None:
+    for lengths, fits in (([6], True), ([3], False)):
+        proto = Model(Layer("GRU"), 0).proto()
+        node = next(n for n in proto.graph.node if n.op_type == "GRU")
+        node.input.append("lengths")
+        proto.graph.initializer.append(numpy_helper.from_array(np.array(lengths, np.int32), "lengths"))
+        if fits:
+            imported(proto)
+        else:
+            with pytest.raises(UnsupportedError, match="sequence_lens"):
+                imported(proto)
+
+
+@pytest.mark.parametrize("change", ["clip", "float_x", "relu"])
+def test_layers_that_stay_float(change: str) -> None:
+    """Where a rule does not fit, the layer is computed between the model's own conversions."""
+    proto = Model(Layer("LSTM"), 0).proto()
+    node = next(n for n in proto.graph.node if n.op_type == "LSTM")
+    if change == "clip":
+        node.attribute.append(helper.make_attribute("clip", 2.0))
+    elif change == "float_x":
+        node.input[0] = "real"
+        proto.graph.input.append(value("real", [6, 1, 5]))
+    else:
+        quantize = next(n for n in proto.graph.node if n.op_type == "QuantizeLinear")
+        quantize.input[0] = "positive"
+        at = next(i for i, n in enumerate(proto.graph.node) if n is quantize or n.name == quantize.name)
+        proto.graph.node.insert(at, helper.make_node("Relu", ["Y"], ["positive"], name="relu"))
+    graph = run_passes(imported(proto).graph)
+    assert [n.op for n in float_islands(graph)].count("LSTM") == 1
+    assert not is_exact(graph)

@@ -274,10 +274,12 @@ def test_demo_deploys_to_the_board_and_passes_arguments_on(checkout: Checkout) -
     done = checkout.run("demo", "--json", "my result.json", cwd=Path("/"))
     assert done.returncode == 0, done.stderr
     example = checkout.root / "examples" / "digits"
-    assert checkout.calls("edgewright|") == [
-        f"edgewright|deploy {example}/digits.onnx --target mps2-an386"
-        f" --data {example}/digits_test.npz --batch 100 --json my result.json"
-    ]
+    command = f"edgewright|deploy {example}/digits.onnx --target mps2-an386 --data {example}/digits_test.npz"
+    command += " --batch 100"
+    integers = f"--calibration {example}/digits_calibration.npz --compare-float"
+    assert checkout.calls("edgewright|") == [f"{command} {integers} --json my result.json"]
+    assert checkout.run("demo", "--json", "r.json", "--float", "-q").returncode == 0
+    assert checkout.calls("edgewright|") == [f"{command} --json r.json -q"]
 
 
 @pytest.mark.parametrize("missing", ["arm-none-eabi-gcc", "newlib", "qemu-system-arm"])

@@ -4,8 +4,9 @@
     python examples/digits/train.py [--out DIR]
 
 Writes `digits.onnx` (float32, dynamic batch; BatchNormalization and Relu kept as nodes of their
-own, so that the compiler has something to fold) and `digits_test.npz` (`x`, `y`: images that the
-training never saw), then measures the accuracy of the written files with ONNX Runtime.
+own, so that the compiler has something to fold), `digits_test.npz` (`x`, `y`: images that the
+training never saw) and `digits_calibration.npz` (some that it saw, to quantize with), then measures
+the accuracy of the written files with ONNX Runtime.
 
 Everything random is seeded and torch runs on one thread: the same versions on the same machine
 write the same bytes.
@@ -32,6 +33,7 @@ IntArray = npt.NDArray[np.int64]
 
 SEED = 2
 TEST_IMAGES = 500
+CALIBRATION_IMAGES = 200
 CHANNELS = (12, 16, 24)  # output channels of the three convolutions
 EPOCHS = 120
 BATCH = 64
@@ -183,7 +185,7 @@ def measure(model_path: Path, data_path: Path) -> tuple[int, int]:
 
 
 def main() -> None:
-    """Train, write both files, and print what they are worth."""
+    """Train, write the files, and print what they are worth."""
     parser = argparse.ArgumentParser(description="Train the digits example.")
     parser.add_argument("--out", type=Path, default=Path(__file__).parent, help="folder to write to")
     out: Path = parser.parse_args().out
@@ -194,11 +196,13 @@ def main() -> None:
     model_path, data_path = out / "digits.onnx", out / "digits_test.npz"
     onnx.save(to_onnx(network), model_path)
     np.savez_compressed(data_path, x=x_test, y=y_test)
+    calibration_path = out / "digits_calibration.npz"
+    np.savez_compressed(calibration_path, x=x_train[:CALIBRATION_IMAGES], y=y_train[:CALIBRATION_IMAGES])
 
     parameters = sum(values.numel() for values in network.parameters())
     right, total = measure(model_path, data_path)
     print(f"trained on {len(x_train)} images; {parameters} parameters")
-    for path in (model_path, data_path):
+    for path in (model_path, data_path, calibration_path):
         print(f"{path}: {path.stat().st_size} bytes")
     print(f"ONNX Runtime: {right} of {total} held-out images right, {100 * right / total:.2f} %")
 

@@ -137,34 +137,48 @@ class _Writer:
         inputs = (integers, scale) if params.bits == 32 else (integers, scale, zero)
         return self.add("DequantizeLinear", inputs, output or self.fresh(f"{hint}_dequantized"), **attrs)
 
-    def _operand(self, name: str, turned: bool) -> str:
-        """Return the ONNX value that a node reads for one of our tensors; `turned`, a constant matrix transposed."""
+    def _operand(self, name: str, axes: tuple[int | None, ...] = ()) -> str:
+        """Return the ONNX value that a node reads for one of our tensors.
+
+        `axes` lays a constant out anew: for each axis of the result, one of its own, or None for a new one of size 1.
+        """
         if not name:
             return ""
         data = self.graph.constant(name)
-        key = f"{name}/turned" if turned else name
+        key = f"{name}{axes or ''}"
         if key in self.readable:
             return self.readable[key]
-        if data is None:
+        if data is None:  # weights that are computed at run time
             return self.add("Transpose", (self.readable[name],), self.fresh(key), perm=[1, 0])
         integers = self.quantization.constants.get(name)
         if integers is not None:
-            self.readable[key] = self._integer_constant(name, integers, turned)
-        elif turned:
-            self.readable[key] = self.constant(f"{name}_turned", data.T)
+            self.readable[key] = self._integer_constant(name, integers, axes)
+        elif axes:
+            self.readable[key] = self.constant(f"{name}_laid_out", _laid_out(data, axes))
         else:
             self.readable[key] = name
             self.initializers.append(numpy_helper.from_array(_dense(data), name))
         return self.readable[key]
 
-    def _integer_constant(self, name: str, constant: IntegerConstant, turned: bool) -> str:
+    def _integer_constant(self, name: str, constant: IntegerConstant, axes: tuple[int | None, ...]) -> str:
         stored = self.fresh(f"{name}_quantized")
         values, params = constant.values, constant.params
-        if turned:
-            values = values.T
-            params = params if params.axis is None else replace(params, axis=1 - params.axis)
+        if axes:
+            values = _laid_out(values, axes)
+            params = params if params.axis is None else replace(params, axis=axes.index(params.axis))
         self.initializers.append(_integer_tensor(values, params.bits, stored))
         return self._dequantize(stored, params, name)
+
+    def _layout(self, node: Node, index: int) -> tuple[int | None, ...]:
+        """How a FullyConnected's weights and bias lie where it becomes MatMul and Add."""
+        if node.op != "FullyConnected" or is_gemm(self.graph, node):
+            return ()
+        if index == 1:
+            return (1, 0)
+        if index == 2 and self.opset >= WIDE_OPSET:
+            # ONNX Runtime 1.31 fuses MatMul and a bias of one axis in a way that its own checks then refuse
+            return (*[None] * (len(self.graph.tensors[node.output].shape) - 1), 0)
+        return ()
 
     def _node(self, node: Node) -> None:
         exporter = EXPORTERS.get(node.op)
@@ -172,8 +186,7 @@ class _Writer:
             raise UnsupportedError(f"{describe(node)} has no ONNX form")
         if node.attrs.get("layout") == "NHWC":
             raise InternalError(f"{describe(node)}: only the model's own layout goes back to ONNX")
-        turned = node.op == "FullyConnected" and not is_gemm(self.graph, node)
-        inputs = [self._operand(name, turned and i == 1) for i, name in enumerate(node.inputs)]
+        inputs = [self._operand(name, self._layout(node, index)) for index, name in enumerate(node.inputs)]
         real = [self._raw_name(name) for name in node.outputs]
         exporter(self, node, inputs, real)
         for name, raw in zip(node.outputs, real, strict=True):
@@ -206,6 +219,12 @@ class _Writer:
 
 def _dense(values: Array | None) -> Array:
     return np.array(values, order="C")  # np.ascontiguousarray would give a scalar an axis
+
+
+def _laid_out(values: Array, axes: tuple[int | None, ...]) -> Array:
+    moved = values.transpose([axis for axis in axes if axis is not None])
+    sizes = iter(moved.shape)
+    return moved.reshape([1 if axis is None else next(sizes) for axis in axes])
 
 
 def _plain(name: str) -> str:

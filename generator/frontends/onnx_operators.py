@@ -19,6 +19,7 @@ class Writer(Protocol):
 
     graph: Graph
     opset: int
+    dynamic_batch: bool
 
     def fresh(self, hint: str) -> str:
         """Return an ONNX name that is not taken."""
@@ -259,9 +260,13 @@ def _resize_attributes(node: Node, shape: Sequence[int]) -> dict[str, str]:
 def _resize(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
     x, y = writer.graph.tensors[node.inputs[0]].shape, writer.graph.tensors[node.output].shape
     attrs = _resize_attributes(node, x)
+    if not writer.dynamic_batch:
+        sizes = writer.constant(f"{output}_sizes", np.array(y, np.int64))
+        writer.add("Resize", (inputs[0], "", "", sizes), output, node.name, **attrs)
+        return
     scales = np.array([out / size for out, size in zip(y, x, strict=True)], np.float32)
-    if any(int(scale * np.float32(size)) != out for scale, size, out in zip(scales, x, y, strict=True)):
-        raise UnsupportedError(f"{describe(node)}: no float32 scales give its sizes")
+    if any(int(float(scale) * size) != out for scale, size, out in zip(scales, x, y, strict=True)):
+        raise UnsupportedError(f"{describe(node)}: no float32 scales give its sizes; pin the batch with --input")
     writer.add("Resize", (inputs[0], "", writer.constant(f"{output}_scales", scales)), output, node.name, **attrs)
 
 

@@ -1,18 +1,21 @@
-"""Depthwise convolutions on Arm DSP cores: ew_depthwise_3x3_q8__dsp.h, ew_depthwise_conv2d_q8__dsp.h."""
+"""Depthwise convolutions on Arm DSP cores: ew_depthwise_3x3_q8__dsp.h.
+
+Other shapes stay with the portable kernel: four channels at a time by SMLABB and SMLATT were slower.
+"""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
+from edgewright.errors import InternalError
 from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
 from edgewright.kernels.dsp_gained_line import find_gained_line
 from edgewright.kernels.dsp_gemm import Layer, flip
-from edgewright.kernels.portable import Q_TYPES
-from edgewright.kernels.portable_conv import window_params
+from edgewright.kernels.portable import Q_TYPES, given_constant
+from edgewright.ops.core import describe
 
 _DSP = frozenset({"dsp", "fpu"})
 _ROW_BYTES = 64  # EW_DW3_ROW_BYTES
@@ -67,10 +70,17 @@ class _Depthwise:
         weights = layer.weights.reshape(channels, 3, 3)
         ends = np.stack([-zero * layer.weights, (255 - zero) * layer.weights])
         found = _Depthwise(
-            layer, weights, layer.bias + zero * layer.weights.sum(axis=1), ends.min(axis=0).sum(axis=1),
-            ends.max(axis=0).sum(axis=1), (batch, in_h, in_w, channels), (batch, out_h, out_w, out_c), stride, (top, left),
+            layer, weights, _bias(node, graph), ends.min(axis=0).sum(axis=1), ends.max(axis=0).sum(axis=1),
+            (batch, in_h, in_w, channels), (batch, out_h, out_w, out_c), stride, (top, left),
         )  # fmt: skip
         return found if found.in_range else None
+
+    @staticmethod
+    def required(node: Node, graph: Graph) -> _Depthwise:
+        layer = _Depthwise.of(node, graph)
+        if layer is None:
+            raise InternalError(f"{describe(node)}: a kernel was chosen that does not fit")
+        return layer
 
     @property
     def in_range(self) -> bool:
@@ -154,58 +164,15 @@ class _Depthwise:
         return True, [*_weight_words(w << shift), line.multiplier, line.offset]
 
 
+def _bias(node: Node, graph: Graph) -> Array:
+    """The bias as it is: these kernels take x's zero point away from x."""
+    return given_constant(node, graph, 2).astype(np.int64)
+
+
 def _weight_words(w: Array) -> list[int]:
     """Taps 0 and 1 of each row, then tap 2 of rows 0 and 1, then of row 2."""
     pairs = [(w[0, 0], w[0, 1]), (w[1, 0], w[1, 1]), (w[2, 0], w[2, 1]), (w[0, 2], w[1, 2]), (w[2, 2], 0)]
     return [int(low) & 0xFFFF | (int(high) & 0xFFFF) << 16 for low, high in pairs]
-
-
-class DepthwiseDsp(Kernel):
-    """Any shape, four channels at once."""
-
-    op = "QConv"
-    name = "depthwise__dsp"
-    isa = _DSP
-
-    def fits(self, node: Node, graph: Graph) -> bool:
-        """One output a channel, four channels, 8 bits, sums in 32 bits."""
-        layer, a = Layer.of(node, graph), node.attrs
-        if layer is None or not layer.fits or a["layout"] != "NHWC":
-            return False
-        channels = graph.tensors[node.inputs[0]].shape[3]
-        return bool(a["group"] == channels == len(layer.weights) >= _GROUP)
-
-    def cost(self, node: Node, graph: Graph) -> int:
-        """Modelled cycles of a Cortex-M4, fitted to measurements."""
-        fours = graph.tensors[node.output].elements / _GROUP
-        return int(fours * (math.prod(node.attrs["kernel"]) * 20 + 110))
-
-    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
-        """One call."""
-        layer, window = Layer.of(node, graph), window_params(node, graph)
-        assert layer is not None
-        window["channels"] = window.pop("in_c")
-        del window["out_c"], window["groups"]
-        x, y = graph.tensors[node.inputs[0]].dtype, graph.tensors[node.output].dtype
-        params = {
-            **window, "x_type": Q_TYPES[x], "y_type": Q_TYPES[y], "x_zero": node.attrs["x_zero"],
-            "y_zero": layer.zero, "act_min": layer.act_min, "act_max": layer.act_max,
-        }  # fmt: skip
-        bias = layer.bias + (node.attrs["x_zero"] + flip(x)) * layer.weights.sum(axis=1)
-        parts: list[Array] = []
-        for group in range(0, len(bias), _GROUP):
-            at = min(group, len(bias) - _GROUP)
-            four = slice(at, at + _GROUP)
-            w = layer.weights[four].T & 0xFFFF  # taps, channels
-            pairs = np.stack([w[:, 0] | w[:, 2] << 16, w[:, 1] | w[:, 3] << 16], axis=1)
-            parts += [bias[four], layer.scale[four].view(np.uint32).astype(np.int64), pairs.reshape(-1)]
-        words = (np.concatenate(parts) & 0xFFFFFFFF).astype(np.uint32)
-        return (
-            KernelCall(
-                "ew_depthwise_conv2d_q8__dsp", "conv2d/ew_depthwise_conv2d_q8__dsp.h",
-                "ew_depthwise_conv2d_q8__dsp_params", params, (node.inputs[0], words, node.output),
-            ),
-        )  # fmt: skip
 
 
 class Depthwise3x3Dsp(Kernel):
@@ -221,14 +188,11 @@ class Depthwise3x3Dsp(Kernel):
 
     def cost(self, node: Node, graph: Graph) -> int:
         """See `_Depthwise.cycles`."""
-        layer = _Depthwise.of(node, graph)
-        assert layer is not None
-        return layer.cycles()
+        return _Depthwise.required(node, graph).cycles()
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
-        layer = _Depthwise.of(node, graph)
-        assert layer is not None
+        layer = _Depthwise.required(node, graph)
         words, all_lines = layer.packed()
         (batch, in_h, in_w, channels), (_, out_h, out_w, _) = layer.in_shape, layer.out_shape
         x = graph.tensors[node.inputs[0]].dtype

@@ -7,15 +7,17 @@ from functools import lru_cache
 
 import numpy as np
 
-from edgewright.ir import Graph, Node
+from edgewright.errors import InternalError
+from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import Kernel, KernelCall
 from edgewright.kernels.dsp_gemm import flip
 from edgewright.kernels.portable import Q_TYPES
+from edgewright.ops.core import describe
 from edgewright.ops.q_core import Q8
 
 _WIDE_SHIFT = 7  # operands are widened times 2^7
 _SHIFT = 16
-_TRIES = 4000
+_TRIES = 600
 _REACH = 48  # of the factors around the exact ones
 _CLOSE = 2.0**-8  # pairs whose sum is nearer than that to a step decide which factors are right
 
@@ -41,10 +43,10 @@ def integer_sum(
         return None
     wide_a, wide_b = (v.astype(np.int64) << _WIDE_SHIFT for v in (a, b))
 
-    def offsets(a_factor: int, b_factor: int, some: object) -> tuple[int, int]:
+    def offsets(a_factor: int, b_factor: int, some: Array) -> tuple[int, int]:
         """The least and the largest offset that are right for some of the pairs."""
-        total = (wide_a[some] * a_factor >> _SHIFT) + (wide_b[some] * b_factor >> _SHIFT)  # type: ignore[index]
-        want = wanted[some]  # type: ignore[index]
+        total = (wide_a[some] * a_factor >> _SHIFT) + (wide_b[some] * b_factor >> _SHIFT)
+        want = wanted[some]
         least = ((want << _SHIFT) - total)[want > act_min].max(initial=-(2**40))
         most = ((want + 1 << _SHIFT) - 1 - total)[want < act_max].min(initial=2**40)
         return int(least), int(most)
@@ -53,7 +55,7 @@ def integer_sum(
         least, most = offsets(a_factor, b_factor, close)
         if least > most:
             continue
-        least, most = offsets(a_factor, b_factor, slice(None))
+        least, most = offsets(a_factor, b_factor, np.ones_like(close))
         offset = (least + most) // 2
         reach = abs(offset) + (255 << _WIDE_SHIFT) * (abs(a_factor) + abs(b_factor) + 2 * _REACH >> _SHIFT)
         if least <= most and reach < 2**31 - 2**18:  # results are halfwords before they saturate
@@ -88,7 +90,8 @@ class AddDsp(Kernel):
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
         factors = self._factors(node, graph)
-        assert factors is not None
+        if factors is None:
+            raise InternalError(f"{describe(node)}: a kernel was chosen that does not fit")
         types = [graph.tensors[name].dtype for name in (*node.inputs, node.output)]
         more = flip(types[2])
         params = {
@@ -108,7 +111,8 @@ class AddDsp(Kernel):
         t = node.attrs
         a, b, y = (flip(graph.tensors[name].dtype) for name in (*node.inputs, node.output))
         return integer_sum(
-            t["a_zero"] + a, float(np.float32(t["a_scale"])), t["b_zero"] + b, self.sign * float(np.float32(t["b_scale"])),
+            t["a_zero"] + a, float(np.float32(t["a_scale"])),
+            t["b_zero"] + b, self.sign * float(np.float32(t["b_scale"])),
             t["y_zero"] + y, float(np.float32(t["y_scale"])), t["act_min"] + y, t["act_max"] + y,
         )  # fmt: skip
 

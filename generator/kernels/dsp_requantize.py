@@ -40,7 +40,7 @@ class Lines:
 def requantized(acc: Array, scale: Array, zero: int) -> Array:
     """The definition without its clamp, int64: rint(f32(acc) * scale) + zero."""
     product = acc.astype(np.float32) * scale.astype(np.float32)
-    return np.rint(product).astype(np.int64) + zero
+    return np.rint(np.clip(product, -(2.0**40), 2.0**40)).astype(np.int64) + zero  # far beyond any clamp
 
 
 def find_lines(

@@ -7,11 +7,13 @@ from typing import ClassVar
 
 import numpy as np
 
+from edgewright.errors import InternalError
 from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
 from edgewright.kernels.dsp_gained_line import find_gained_line
-from edgewright.kernels.dsp_gemm import Layer
-from edgewright.kernels.portable import Q_TYPES
+from edgewright.kernels.dsp_gemm import Layer, flip
+from edgewright.kernels.portable import Q_TYPES, given_constant
+from edgewright.ops.core import describe
 
 _BLOCK = 4  # output channels made at once
 _DEPTH = 16  # EW_WG_DEPTH
@@ -56,11 +58,16 @@ TILES_4 = Transform(
 
 @dataclass(frozen=True, eq=False)
 class _Winograd:
-    """A layer that the kernel takes. Shapes: weights [out, 3, 3, in], transformed [out, side, side, in]."""
+    """A layer that the kernel takes.
+
+    Shapes: weights [out, 3, 3, in], transformed [out, side, side, in], bias [out] with the zero point of a uint8 x
+    folded in.
+    """
 
     layer: Layer
     transform: Transform
     weights: Array
+    bias: Array
     in_shape: tuple[int, int, int, int]
     out_shape: tuple[int, int, int, int]
     pads: tuple[int, int]
@@ -77,10 +84,11 @@ class _Winograd:
             or a["group"] != 1 or in_c % 4 or out_c % _BLOCK
         ):  # fmt: skip
             return None
-        weights = layer.weights.reshape(out_c, 3, 3, in_c)
+        weights, bias = layer.weights.reshape(out_c, 3, 3, in_c), given_constant(node, graph, 2).astype(np.int64)
         found = _Winograd(
-            layer, transform, weights, (batch, in_h, in_w, in_c), (batch, out_h, out_w, out_c), tuple(a["pads"][:2])
-        )
+            layer, transform, weights, bias - (a["x_zero"] + flip(x.dtype)) * layer.weights.sum(axis=1),
+            (batch, in_h, in_w, in_c), (batch, out_h, out_w, out_c), tuple(a["pads"][:2]),
+        )  # fmt: skip
         return found if found.in_range else None
 
     @property
@@ -90,13 +98,12 @@ class _Winograd:
         All on the way is right modulo 2^32. Inputs are halfwords: at most 4 * 255 with tiles of 2, 68 * 255 with 4.
         """
         reach = np.maximum(-self.layer.low, self.layer.high)
-        sums = self.transform.float_gain * (reach + np.abs(self.layer.bias))
+        sums = self.transform.float_gain * (reach + np.abs(self.bias))
         if np.abs(self.transformed).max() >= 2**15 or (sums >= 2**31).any():
             return False
         for row, column in self.transform.shared:  # 256 * A + B, where inputs are at most 2 * 255
             w = self.transformed[:, row, column] // 4
-            halfwords = 256 * w[0::2] + w[1::2]
-            if (np.abs(w).sum(axis=1) * 510 >= 2**22).any() or np.abs(w).max() > 127 or np.abs(halfwords).max() >= 2**15:
+            if (np.abs(w).sum(axis=1) * 510 >= 2**22).any() or np.abs(w).max() > 127:
                 return False
         return True
 
@@ -119,7 +126,8 @@ class _Winograd:
 
     def cycles(self) -> int:
         """Modelled cycles of a Cortex-M4, fitted to measurements."""
-        (batch, out_h, out_w, out_c), in_c, side, m = self.out_shape, self.in_shape[3], self.transform.side, self.transform.m
+        (batch, out_h, out_w, out_c), in_c = self.out_shape, self.in_shape[3]
+        side, m = self.transform.side, self.transform.m
         tiles = batch * -(-out_h // m) * -(-out_w // m)
         inside = max((out_h - 2) // m, 0) * max((out_w - 2) // m, 0) * batch
         products = side**2 * (8 * self.depth + 6 * (self.depth // _DEPTH) + 13)
@@ -148,7 +156,7 @@ class _Winograd:
 
     def _result(self, o: int) -> tuple[int, list[int]]:
         """What channel o's sums begin with, and the three words that make its results."""
-        layer, transform, bias = self.layer, self.transform, int(self.layer.bias[o])
+        layer, transform, bias = self.layer, self.transform, int(self.bias[o])
         w = self.weights[o]
         low, high = 255 * int(np.minimum(w, 0).sum()), 255 * int(np.maximum(w, 0).sum())
         line = find_gained_line(
@@ -201,7 +209,8 @@ class Winograd2Dsp(Kernel):
 
     def _layer(self, node: Node, graph: Graph) -> _Winograd:
         layer = _Winograd.of(node, graph, self.transform)
-        assert layer is not None
+        if layer is None:
+            raise InternalError(f"{describe(node)}: a kernel was chosen that does not fit")
         return layer
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
 from edgewright.kernels.mve_common import CHUNK, MVE, ROWS_OUTS, Layer, rows_cycles
 
-_SCRATCH_BYTES = 4096  # wanted at most; a window that is larger takes what it takes
+SCRATCH_BYTES = 4096  # wanted at most; a window that is larger takes what it takes
 
 
 def sizes(node: Node, graph: Graph) -> dict[str, Any]:
@@ -20,6 +21,30 @@ def sizes(node: Node, graph: Graph) -> dict[str, Any]:
     return {
         "batch": batch, "in_h": in_h, "in_w": in_w, "in_c": in_c, "out_h": out_h, "out_w": out_w, "out_c": out_c
     }  # fmt: skip
+
+
+def window(node: Node, graph: Graph) -> dict[str, Any]:
+    """Sizes, kernel, strides, pads and dilation along the width of a convolution.
+
+    An image one row high is taken as one column wide, which is the same in memory: kernels go down columns.
+    """
+    s, a = sizes(node, graph), node.attrs
+    kernel, strides, dilations, pads = a["kernel"], a["strides"], a["dilations"], a["pads"][:2]
+    if s["in_h"] == s["out_h"] == kernel[0] == 1 and pads[0] == 0 and (dilations[1] == 1 or kernel[1] == 1):
+        s.update(in_h=s["in_w"], in_w=1, out_h=s["out_w"], out_w=1)
+        kernel, strides, dilations, pads = (kernel[1], 1), (strides[1], 1), (1, 1), (pads[1], 0)
+    return {
+        **s, "kernel_h": kernel[0], "kernel_w": kernel[1], "stride_h": strides[0], "stride_w": strides[1],
+        "dilation_w": dilations[1], "pad_top": pads[0], "pad_left": pads[1],
+    }  # fmt: skip
+
+
+def band_rows(out_h: int, scratch_bytes: Callable[[int], int]) -> int:
+    """Rows of outputs made at a time: equal parts of the image that need no more than the wanted scratch memory."""
+    parts = 1
+    while parts < out_h and scratch_bytes(-(-out_h // parts)) > SCRATCH_BYTES:
+        parts += 1
+    return -(-out_h // parts)
 
 
 def layer_of(node: Node, graph: Graph) -> Layer | None:
@@ -134,39 +159,32 @@ class Conv2dMve(Kernel):
 
     def cost(self, node: Node, graph: Graph) -> int:
         """The product of rows, and the copies."""
-        s, (kernel_h, kernel_w), band = sizes(node, graph), node.attrs["kernel"], self._band(node, graph)
-        bands = [min(band, s["out_h"] - at) for at in range(0, s["out_h"], band)]
-        run, total = kernel_w * s["in_c"], 0
+        p = _banded(node, graph)
+        bands = [min(p["band"], p["out_h"] - at) for at in range(0, p["out_h"], p["band"])]
+        run, total = p["kernel_w"] * p["in_c"], 0
         for rows in bands:
-            lines = (rows - 1) * node.attrs["strides"][0] + kernel_h
+            lines = (rows - 1) * p["stride_h"] + p["kernel_h"]
             copied = lines * (8 + 4 * -(-run // CHUNK))
-            total += s["out_w"] * (rows_cycles(rows, kernel_h * run, s["out_c"]) + copied)
-        return int(s["batch"] * total)
+            total += p["out_w"] * (rows_cycles(rows, p["kernel_h"] * run, p["out_c"]) + copied)
+        return int(p["batch"] * total)
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
-        layer, s, a, band = Layer.taken(node, graph), sizes(node, graph), node.attrs, self._band(node, graph)
-        params = {
-            **s, "kernel_h": a["kernel"][0], "kernel_w": a["kernel"][1], "stride_h": a["strides"][0],
-            "stride_w": a["strides"][1], "dilation_w": a["dilations"][1], "pad_top": a["pads"][0],
-            "pad_left": a["pads"][1], "x_flip": layer.x_flip, "x_zero": layer.x_zero, "band": band, "out": layer.output,
-        }  # fmt: skip
+        layer, p = Layer.taken(node, graph), _banded(node, graph)
+        params = {**p, "x_flip": layer.x_flip, "x_zero": layer.x_zero, "out": layer.output}
         return (
             KernelCall(
                 "ew_conv2d_q8__mve", "conv2d/ew_conv2d_q8__mve.h", "ew_conv2d_q8__mve_params", params,
-                (node.inputs[0], layer.stream(ROWS_OUTS), SCRATCH, node.output), self._scratch(node, graph, band),
+                (node.inputs[0], layer.stream(ROWS_OUTS), SCRATCH, node.output), _scratch(p, p["band"]),
             ),
         )  # fmt: skip
 
-    def _scratch(self, node: Node, graph: Graph, band: int) -> int:
-        """EW_CONV2D_SCRATCH__MVE."""
-        (kernel_h, kernel_w), in_c = node.attrs["kernel"], graph.tensors[node.inputs[0]].shape[3]
-        return int(((band - 1) * node.attrs["strides"][0] + kernel_h) * kernel_w * in_c)
 
-    def _band(self, node: Node, graph: Graph) -> int:
-        """Rows of outputs of one copy: equal parts of the image that need no more than the wanted scratch memory."""
-        out_h = graph.tensors[node.output].shape[1]
-        parts = 1
-        while parts < out_h and self._scratch(node, graph, -(-out_h // parts)) > _SCRATCH_BYTES:
-            parts += 1
-        return int(-(-out_h // parts))
+def _banded(node: Node, graph: Graph) -> dict[str, Any]:
+    p = window(node, graph)
+    return {**p, "band": band_rows(p["out_h"], lambda band: _scratch(p, band))}
+
+
+def _scratch(p: dict[str, Any], band: int) -> int:
+    """EW_CONV2D_SCRATCH__MVE."""
+    return int(((band - 1) * p["stride_h"] + p["kernel_h"]) * p["kernel_w"] * p["in_c"])

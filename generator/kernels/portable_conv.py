@@ -69,8 +69,8 @@ class Conv2d(Kernel):
         gathered = 0.0
         if not _is_pointwise(p):
             runs = p["kernel_h"] if groups == 1 and p["dilation_w"] == 1 else p["kernel_h"] * p["kernel_w"]
-            gathered = calls * (runs * 15 + p["kernel_h"] * p["kernel_w"] * p["in_c"] // groups)
-        return int(products * (2.6 + 1.4 * left_over) + gathered + calls * 40 + outputs * 20)
+            gathered = calls * (runs * 40 + p["kernel_h"] * p["kernel_w"] * p["in_c"] // groups * 0.9)
+        return int(products * (2.54 + 1.4 * left_over) + gathered + calls * 30 + outputs * 26)
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """Pack the weights group by group."""
@@ -105,8 +105,10 @@ class DepthwiseConv2d(Kernel):
         return _is_depthwise(node, graph)
 
     def cost(self, node: Node, graph: Graph) -> int:
-        """Loads and multiplications, and the outputs' requantization."""
-        return int(operator(node.op).macs(node, graph) * 6.0 + graph.tensors[node.output].elements * 25)
+        """Products and the outputs' requantization; tiles share loads, other kernels go product by product."""
+        tiled = node.attrs["dilations"][1] == 1 and node.attrs["kernel"][1] <= 6 and node.attrs["strides"][1] <= 3
+        products, outputs = operator(node.op).macs(node, graph), graph.tensors[node.output].elements
+        return int(products * (3.2 if tiled else 12) + outputs * 30)
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """Weights as [channels, kernel_h, kernel_w], at least a byte each."""

@@ -52,6 +52,8 @@ def integer_sum(
     for shift in range(_MAX_SHIFT, _MIN_SHIFT, -1):
         middle = [round(scale / y_scale * 2**shift) for scale in (a_scale, b_scale)]
         reach = sum(int(np.abs(q).max()) * (abs(m) + _NEAR) for q, m in zip((qa, qb), middle, strict=True))
+        if reach > INT32_MAX:
+            continue
         for a_factor, b_factor in _neighbours(*middle):
             # What the offset has to be for each pair; a clamped output leaves it free on one side.
             rest = (wanted << shift) - qa * a_factor - qb * b_factor
@@ -92,7 +94,7 @@ class Add(Kernel):
 
     def cost(self, node: Node, graph: Graph) -> int:
         """Integers: two products; floats: a division besides."""
-        return graph.tensors[node.output].elements * (16 if self.factors(node, graph) else 40)
+        return graph.tensors[node.output].elements * (18 if self.factors(node, graph) else 40)
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
@@ -101,9 +103,7 @@ class Add(Kernel):
             **_binary_params(node, graph), "a_scale": float(a["a_scale"]), "b_scale": float(self.sign * a["b_scale"]),
             "y_scale": float(a["y_scale"]), **(self.factors(node, graph) or {"shift": 0}),
         }  # fmt: skip
-        return (
-            KernelCall("ew_add_q", "binary/ew_add_q.h", "ew_binary_q_params", params, (*node.inputs, node.output)),
-        )
+        return (KernelCall("ew_add_q", "binary/ew_add_q.h", "ew_binary_q_params", params, (*node.inputs, node.output)),)
 
 
 class Sub(Add):
@@ -129,12 +129,8 @@ class Mul(Kernel):
         reach = 1
         for index, zero in enumerate(("a_zero", "b_zero")):
             reach *= max(abs(edge - node.attrs[zero]) for edge in limits(dtype_of(node, graph, index)))
-        params = {
-            **_binary_params(node, graph), "scale": float(node.attrs["scale"]), "wide": int(reach > INT32_MAX)
-        }
-        return (
-            KernelCall("ew_mul_q", "binary/ew_mul_q.h", "ew_binary_q_params", params, (*node.inputs, node.output)),
-        )
+        params = {**_binary_params(node, graph), "scale": float(node.attrs["scale"]), "wide": int(reach > INT32_MAX)}
+        return (KernelCall("ew_mul_q", "binary/ew_mul_q.h", "ew_binary_q_params", params, (*node.inputs, node.output)),)
 
 
 class Table(Kernel):

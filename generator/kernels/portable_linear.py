@@ -28,7 +28,7 @@ class FullyConnected(Kernel):
 
     def cost(self, node: Node, graph: Graph) -> int:
         """Loads and multiplications, and the outputs' requantization."""
-        return int(operator(node.op).macs(node, graph) * 3.2 + graph.tensors[node.output].elements * 25)
+        return int(operator(node.op).macs(node, graph) * 2.75 + graph.tensors[node.output].elements * 31)
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """Eight outputs at a time for one row, four for two rows."""

@@ -84,7 +84,7 @@ class AveragePool2d(Kernel):
     def cost(self, node: Node, graph: Graph) -> int:
         """A load and an addition a tap, and the outputs' requantization."""
         outputs = graph.tensors[node.output].elements
-        return int(outputs * (math.prod(node.attrs["kernel"]) * 3.0 + 30))
+        return int(outputs * (math.prod(node.attrs["kernel"]) * 3.6 + 30))
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call, with a scale for each number of elements that a window may count."""
@@ -111,7 +111,7 @@ class Softmax(Kernel):
 
     def cost(self, node: Node, graph: Graph) -> int:
         """Two divisions an element."""
-        return graph.tensors[node.output].elements * 70
+        return graph.tensors[node.output].elements * 50
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""

@@ -1,4 +1,4 @@
-"""Kernels of integer recurrent layers: QLSTM and QGRU, portable and for Arm DSP."""
+"""Kernels of integer recurrent layers: QLSTM and QGRU, portable, for Arm DSP, and for MVE."""
 
 from __future__ import annotations
 
@@ -17,27 +17,39 @@ from edgewright.ops.recurrent import Sizes, sizes_of
 from edgewright.ops.recurrent_numbers import reset_bits, tanh_table
 
 
+@dataclass(frozen=True)
+class _Packing:
+    """How a kernel takes weights: rows of a block, and elements of a row that stand together, in what order."""
+
+    block: int
+    order: tuple[int, ...] = (0,)
+
+
+_PLAIN = _Packing(8)  # EW_RECURRENT_Q_BLOCK
+_DSP = _Packing(4, (0, 2, 1, 3))  # EW_RECURRENT_Q__DSP_BLOCK
+_MVE = _Packing(4, tuple(range(8)))  # EW_RECURRENT_Q__MVE_BLOCK, EW_RECURRENT_Q__MVE_LANES
+
+
 class _Stream:
     """The weights of a layer's rows in the order that its kernel takes them, of one direction."""
 
-    def __init__(self, dsp: bool) -> None:
-        self.block = 4 if dsp else 8  # EW_RECURRENT_Q_BLOCK, EW_RECURRENT_Q__DSP_BLOCK
-        self.lanes = 4 if dsp else 1  # elements of a row that stand together
+    def __init__(self, packing: _Packing) -> None:
+        self.packing = packing
         self.parts: list[Array] = []
 
     def add(self, *columns: Array) -> None:
         """Append rows, block by block; `columns` are what x and h are multiplied by. Shapes: [rows, count] each."""
-        rows = len(columns[0])
-        tiled = rows - rows % self.block
-        for start in (*range(0, tiled, self.block), *range(tiled, rows)):
-            stop = start + (self.block if start < tiled else 1)
+        rows, block = len(columns[0]), self.packing.block
+        tiled = rows - rows % block
+        for start in (*range(0, tiled, block), *range(tiled, rows)):
+            stop = start + (block if start < tiled else 1)
             self.parts += [self._interleaved(part[start:stop]) for part in columns]
 
     def _interleaved(self, rows: Array) -> Array:
-        count = rows.shape[1]
-        padded = np.pad(rows, ((0, 0), (0, -count % self.lanes)))
-        groups = padded.reshape(len(rows), -1, self.lanes).transpose(1, 0, 2)
-        return groups[:, :, [0, 2, 1, 3]].reshape(-1) if self.lanes == 4 else groups.reshape(-1)
+        order = self.packing.order
+        padded = np.pad(rows, ((0, 0), (0, -rows.shape[1] % len(order))))
+        groups = padded.reshape(len(rows), -1, len(order)).transpose(1, 0, 2)
+        return np.asarray(groups[:, :, list(order)].reshape(-1))
 
     def bytes(self) -> Array:
         """Everything, in order."""
@@ -73,6 +85,8 @@ class _Recurrent(Kernel):
 
     function: ClassVar[str]
     gates: ClassVar[int]
+    packing: ClassVar[_Packing] = _PLAIN
+    mac_cycles: ClassVar[float] = 3.2
 
     def _sizes(self, node: Node, graph: Graph) -> Sizes:
         x, w, r = (graph.tensors[name] for name in node.inputs[:3])
@@ -82,8 +96,7 @@ class _Recurrent(Kernel):
         """Loads and multiplications, the scaling of each sum, and activations."""
         s = self._sizes(node, graph)
         units = s.directions * s.batch * s.steps * s.hidden
-        macs = operator(node.op).macs(node, graph) * (1.7 if self._dsp else 3.2)
-        return int(macs + units * (45 * self.gates + 150))
+        return int(operator(node.op).macs(node, graph) * self.mac_cycles + units * (45 * self.gates + 150))
 
     def _call(
         self, node: Node, graph: Graph, layer: _Layer, streams: Sequence[_Stream], bias: Array, states: Sequence[int],
@@ -96,7 +109,7 @@ class _Recurrent(Kernel):
             **output_params(node, graph), "y_scale": y_factor(node), "shift": node.attrs["shift"], **extra,
         }  # fmt: skip
         buffers = (s.input, s.hidden, *([s.hidden] if self.gates == 3 else []))
-        scratch = 20 * s.hidden + sum(-(-size // 4) * 8 for size in buffers)
+        scratch = 20 * s.hidden + sum(-(-size // 8) * 16 for size in buffers)
         given = (node.inputs[i] if len(node.inputs) > i else "" for i in states)
         multipliers = layer.multipliers.astype(np.int32)
         constants = (np.concatenate(weights), multipliers.reshape(-1, 2), bias.reshape(-1), tanh_table())
@@ -105,10 +118,6 @@ class _Recurrent(Kernel):
             (node.inputs[0], *constants, *(name or None for name in given), SCRATCH,
              *(name or None for name in node.outputs)), scratch,
         )  # fmt: skip
-
-    @property
-    def _dsp(self) -> bool:
-        return "dsp" in self.isa
 
 
 class LSTM(_Recurrent):
@@ -124,7 +133,7 @@ class LSTM(_Recurrent):
         layer = _Layer.of(node, graph)
         streams = []
         for w, r in zip(layer.w, layer.r, strict=True):
-            streams.append(_Stream(self._dsp))
+            streams.append(_Stream(self.packing))
             streams[-1].add(w, r)
         bias = layer.bias - layer.of_x - layer.of_h
         return (self._call(node, graph, layer, streams, bias, (6, 7), linear_before_reset=0, reset_shift=0),)
@@ -145,7 +154,7 @@ class GRU(_Recurrent):
         n = layer.r.shape[2]
         streams = []
         for w, r in zip(layer.w, layer.r, strict=True):
-            stream = _Stream(self._dsp)
+            stream = _Stream(self.packing)
             stream.add(w[: 2 * n], r[: 2 * n])
             if linear:
                 stream.add(w[2 * n :])
@@ -175,6 +184,8 @@ class LSTMByDsp(LSTM):
     name = "lstm__dsp"
     function = "ew_lstm_q__dsp"
     isa = frozenset({"dsp", "fpu"})
+    packing = _DSP
+    mac_cycles = 1.7
 
 
 class GRUByDsp(GRU):
@@ -184,3 +195,27 @@ class GRUByDsp(GRU):
     name = "gru__dsp"
     function = "ew_gru_q__dsp"
     isa = frozenset({"dsp", "fpu"})
+    packing = _DSP
+    mac_cycles = 1.7
+
+
+class LSTMByMve(LSTM):
+    """The same with VMLADAVA."""
+
+    op = "QLSTM"
+    name = "lstm__mve"
+    function = "ew_lstm_q__mve"
+    isa = frozenset({"mve", "fpu"})
+    packing = _MVE
+    mac_cycles = 0.4
+
+
+class GRUByMve(GRU):
+    """The same with VMLADAVA."""
+
+    op = "QGRU"
+    name = "gru__mve"
+    function = "ew_gru_q__mve"
+    isa = frozenset({"mve", "fpu"})
+    packing = _MVE
+    mac_cycles = 0.4

@@ -19,6 +19,7 @@ from edgewright.ops.core import (
     Operator,
     activation_params,
     cases,
+    check_same_type,
     clamped,
     describe,
     from_onnx,
@@ -74,6 +75,7 @@ class Conv(Operator):
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
         """Shapes: X [n, c, h, w], W [o, c / group, kh, kw], B [o] (NHWC: see the module)."""
         x, w = required(inputs[0], node, "X"), required(inputs[1], node, "W")
+        check_same_type(node, *inputs)
         channels = nchw(x.shape, node.attrs["layout"])[1]
         group, out_channels = node.attrs["group"], w.shape[0]
         _, per_group, *kernel = nchw(w.shape, node.attrs["layout"])
@@ -152,6 +154,7 @@ class ConvTranspose(Operator):
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
         """Shapes: X [n, c, h, w], W [c, o / group, kh, kw] (NHWC: OHWI), B [o]."""
         x, w = required(inputs[0], node, "X"), required(inputs[1], node, "W")
+        check_same_type(node, *inputs)
         layout, group = node.attrs["layout"], node.attrs["group"]
         n, channels, h, width = nchw(x.shape, layout)
         if layout == "NCHW":

@@ -217,6 +217,13 @@ def required(tensor: Tensor | None, node: Node, what: str) -> Tensor:
     return tensor
 
 
+def check_same_type(node: Node, *tensors: Tensor | None) -> None:
+    """Refuse operands of several types (absent ones are None). Raises: ShapeError."""
+    types = list(dict.fromkeys(tensor.dtype.value for tensor in tensors if tensor is not None))
+    if len(types) > 1:
+        raise ShapeError(f"{describe(node)}: operands of {' and '.join(types)}")
+
+
 def describe(node: Node) -> str:
     """How messages name a node."""
     return f"{node.op} '{node.name}'"

@@ -18,6 +18,7 @@ from edgewright.ops.core import (
     broadcast_shape,
     broadcast_strides,
     cases,
+    check_same_type,
     clamped,
     describe,
     from_onnx,
@@ -38,6 +39,7 @@ class FullyConnected(Operator):
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
         """Shapes: x [..., in], W [out, in], B [out] -> [..., out]."""
         x, w = required(inputs[0], node, "x"), required(inputs[1], node, "W")
+        check_same_type(node, *inputs)
         bias = inputs[2] if len(inputs) > 2 else None
         if not x.shape or len(w.shape) != 2 or x.shape[-1] != w.shape[1]:
             raise ShapeError(f"{describe(node)}: input {list(x.shape)} and weights {list(w.shape)} do not fit")
@@ -81,6 +83,7 @@ class MatMul(Operator):
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
         """Shapes: A [..., m, k], B [..., k, n] -> [..., m, n]."""
         a, b = required(inputs[0], node, "A"), required(inputs[1], node, "B")
+        check_same_type(node, *inputs)
         if len(a.shape) < 2 or len(b.shape) < 2 or a.shape[-1] != b.shape[-2]:
             raise ShapeError(f"{describe(node)}: shapes {list(a.shape)} and {list(b.shape)} do not multiply")
         batch = broadcast_shape(a.shape[:-2], b.shape[:-2], describe(node))

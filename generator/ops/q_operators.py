@@ -54,7 +54,10 @@ def _bias(foreign: Any, index: int, x_scale_at: int, w_scale_at: int) -> list[st
     if not foreign.has(index):
         return []
     bias = foreign.constant(index, "B")
-    product = foreign.constant(x_scale_at, "x_scale").reshape(-1) * foreign.constant(w_scale_at, "w_scale").reshape(-1)
+    with np.errstate(over="ignore"):  # what is infinite is refused with the layer's other scales
+        product = foreign.constant(x_scale_at, "x").reshape(-1) * foreign.constant(w_scale_at, "w").reshape(-1)
+    if bias.dtype != np.int32 or bias.ndim != 1 or product.size not in (1, bias.size):
+        raise ShapeError(f"a bias of {bias.dtype} {list(bias.shape)} for {product.size} scales")
     scale = np.broadcast_to(product.astype(np.float32), bias.shape)
     names = [foreign.tensor(index).name, foreign.add_constant("bias.scale", scale),
              foreign.add_constant("bias.zero", np.zeros(bias.shape, np.int32))]  # fmt: skip

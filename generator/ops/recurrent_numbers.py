@@ -23,14 +23,19 @@ _END = 6  # the table's last argument; tanh is 1 from there on
 RESET_BITS_8 = 6  # of reset gate * h below a step of h where h has 8 bits; 0 with 16
 
 
-@cache
-def tanh_table() -> Array:
-    """2^16 * tanh at multiples of 1/64, moved by half of what the lines between them are off. Shapes: uint16 [385]."""
+def tanh_nodes() -> Array:
+    """The tanh at multiples of 1/64 up to 6, moved by half of what the lines between them are off. Shapes: [385]."""
     distance = 2.0 ** (_NODE_BITS - SUM_BITS)
     ends = np.tanh(np.arange(_END / distance + 1) * distance)
     sagitta = np.tanh((np.arange(_END / distance) + 0.5) * distance) - (ends[1:] + ends[:-1]) / 2
     ends[1:-1] += (sagitta[1:] + sagitta[:-1]) / 4
-    return np.asarray(np.rint(ends * 2**TANH_BITS), np.uint16)
+    return np.asarray(ends)
+
+
+@cache
+def tanh_table() -> Array:
+    """The nodes as multiples of 2^-16. Shapes: uint16 [385]."""
+    return np.asarray(np.rint(tanh_nodes() * 2**TANH_BITS), np.uint16)
 
 
 def tanh_q(u: Array) -> Array:

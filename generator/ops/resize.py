@@ -16,6 +16,7 @@ from edgewright.errors import ShapeError
 from edgewright.ir import Array, DType, Graph, Node, Shape, Tensor, TensorType
 from edgewright.ops.core import (
     Case,
+    ForeignNode,
     KernelCall,
     Operator,
     ParamValue,
@@ -170,8 +171,8 @@ class _Axis:
     scale: np.float32
 
 
-def _coordinates(mode: str, a: _Axis) -> Array | None:
-    """Where output elements lie in the input, float32 [out]; None for a mode that there is not."""
+def _coordinates(foreign: ForeignNode, mode: str, a: _Axis) -> Array:
+    """Where output elements lie in the input: float32 [out]."""
     f = np.float32
     at, half, size, out = np.arange(a.out, dtype=f), f(0.5), f(a.size), f(a.out)
     if mode == "half_pixel" or (mode == "pytorch_half_pixel" and a.out > 1):
@@ -183,11 +184,11 @@ def _coordinates(mode: str, a: _Axis) -> Array | None:
     if mode == "align_corners":
         return at * (size - f(1)) / (out - f(1)) if a.out > 1 else np.zeros_like(at)
     if mode == "half_pixel_symmetric":
-        adjustment = out / (a.scale * size)
-        return size / f(2) * (f(1) - adjustment) + (at + half) / a.scale - half
-    if mode == "tf_half_pixel_for_nn":
-        return (at + half) / a.scale
-    return None
+        offset = size / f(2) * (f(1) - out / (a.scale * size))
+        return (np.float64(offset) + (at + np.float64(0.5)) / np.float64(a.scale) - 0.5).astype(f)
+    if mode != "tf_half_pixel_for_nn":
+        foreign.unsupported(f"coordinate_transformation_mode '{mode}'")
+    return (at + half) / a.scale
 
 
 def _nearest(mode: str, at: Array, scale: np.float32) -> Array | None:
@@ -230,7 +231,7 @@ def _targets(foreign: Any, x: Tensor) -> list[_Axis]:
         elif policy != "stretch":
             foreign.unsupported(f"keep_aspect_ratio_policy '{policy}'")
         else:
-            scales = np.array(outs, np.float32) / np.array(extents, np.float32)
+            scales = np.asarray(np.array(outs, np.float32) / np.array(extents, np.float32), np.float32)
     if min(outs) < 1 or not np.isfinite(scales).all() or scales.min() <= 0:
         foreign.unsupported(f"sizes {outs}, scales {scales.tolist()}")
     if outs == extents:  # whatever the scales are
@@ -258,7 +259,8 @@ def _resize(foreign: Any) -> None:
         stop = start + _AXES_AT_ONCE
         chosen = {a.axis: table for a, table in zip(targets[start:stop], tables[start:stop], strict=True)}
         last = 0 if stop >= len(targets) else None
-        positions, parts = (tuple(chosen[axis][i] if axis in chosen else None for axis in range(len(x.shape))) for i in (0, 1))
+        rows = [chosen.get(axis, (None, None)) for axis in range(len(x.shape))]
+        positions, parts = (tuple(row[i] for row in rows) for i in (0, 1))
         if mode == "nearest":
             name = foreign.emit("ResizeNearest", [name], final=last, positions=positions)
         else:
@@ -266,12 +268,10 @@ def _resize(foreign: Any) -> None:
 
 
 def _table(
-    foreign: Any, a: _Axis, mode: str, transformation: str, rounding: str
+    foreign: ForeignNode, a: _Axis, mode: str, transformation: str, rounding: str
 ) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Return positions and, for linear, parts of one axis."""
-    at = _coordinates(transformation, a)
-    if at is None:
-        foreign.unsupported(f"coordinate_transformation_mode '{transformation}'")
+    at = _coordinates(foreign, transformation, a)
     if mode == "nearest":
         nearest = _nearest(rounding, at, a.scale)
         if nearest is None:
@@ -280,3 +280,40 @@ def _table(
     inside = np.clip(at, np.float32(0), np.float32(a.size - 1))
     first = np.minimum(np.floor(inside), np.float32(max(a.size - 2, 0)))
     return tuple(int(v) for v in first), tuple(float(v) for v in inside - first)
+
+
+def _scales(*values: float) -> Array:
+    return np.array(values, np.float32)
+
+
+_NONE = np.zeros(0, np.float32)  # an absent roi or scales of operator set 11
+
+
+cases(
+    Case("Resize", "nearest_up", (given(1, 2, 3, 4), None, _scales(1, 1, 2, 3))),
+    Case("Resize", "nearest_down", (given(1, 2, 7, 9), None, _scales(1, 1, 0.5, 0.45)),
+         {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}),
+    Case("Resize", "nearest_sizes", (given(2, 3, 5), None, None, ints(2, 3, 8)), {"nearest_mode": "ceil"}),
+    Case("Resize", "nearest_all", (given(3, 2, 4), None, None, ints(5, 6, 2)),
+         {"coordinate_transformation_mode": "align_corners", "nearest_mode": "round_prefer_ceil"}, opset=13),
+    Case("Resize", "nearest_integers", (given(1, 3, 4, 5), None, _scales(1, 1, 2, 2)), dtype="int8"),
+    Case("Resize", "nearest_tensorflow", (given(1, 1, 4, 5), _NONE, _scales(1, 1, 0.7, 1.7)),
+         {"coordinate_transformation_mode": "tf_half_pixel_for_nn", "nearest_mode": "floor"}, opset=11),
+    Case("Resize", "opset_10", (given(1, 2, 6, 5), _scales(1, 1, 0.5, 2)), opset=10),
+    Case("Resize", "opset_10_linear", (given(1, 2, 3, 5), _scales(1, 1, 2, 1.5)), {"mode": "linear"}, opset=10),
+    Case("Resize", "linear", (given(1, 3, 4, 5), None, _scales(1, 1, 2, 2)), {"mode": "linear"}),
+    Case("Resize", "linear_sizes", (given(1, 2, 7, 5), _NONE, _NONE, ints(1, 2, 4, 11)),
+         {"mode": "linear", "coordinate_transformation_mode": "pytorch_half_pixel"}, opset=11),
+    Case("Resize", "linear_corners", (given(1, 2, 4, 5), None, None, ints(1, 2, 1, 9)),
+         {"mode": "linear", "coordinate_transformation_mode": "align_corners"}),
+    Case("Resize", "linear_rows", (given(1, 2, 4, 1), None, _scales(1, 1, 2.5, 1)), {"mode": "linear"}),
+    Case("Resize", "linear_three", (given(1, 1, 3, 4, 2), None, _scales(1, 1, 2, 1.5, 3)), {"mode": "linear"}),
+    Case("Resize", "axes", (given(1, 4, 5, 2), None, _scales(2, 1.5)), {"mode": "linear", "axes": [1, 2]}, opset=18),
+    Case("Resize", "not_larger", (given(1, 2, 4, 6), None, None, ints(7, 8)),
+         {"axes": [2, 3], "keep_aspect_ratio_policy": "not_larger"}, opset=18),
+    Case("Resize", "symmetric", (given(1, 2, 4, 6), None, _scales(1, 1, 0.8, 0.4)),
+         {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}, opset=19),
+    Case("Resize", "same", (given(2, 3), None, _scales(1, 1))),
+    Case("Upsample", "nearest", (given(1, 2, 3, 4), _scales(1, 1, 2, 3)), opset=9),
+    Case("Upsample", "opset_7", (given(1, 2, 3, 4),), {"mode": "linear", "scales": [1.0, 1.0, 2.0, 2.0]}, opset=7),
+)  # fmt: skip

@@ -14,11 +14,12 @@ import numpy as np
 from edgewright.ir import DType, Editor, Graph, Node
 from edgewright.ops.q_core import Q8
 
-_SAME_TYPE = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad", "QMaxPool"})  # in and out
+_SAME_TYPE = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad", "QMaxPool", "ResizeNearest"})  # in and out
 _ZEROS = {
     "QConv": ("x_zero",), "QFullyConnected": ("x_zero",), "QMatMul": ("a_zero", "b_zero"), "QAdd": ("a_zero", "b_zero"),
     "QSub": ("a_zero", "b_zero"), "QMul": ("a_zero", "b_zero"), "QAveragePool": ("x_zero",), "QRescale": ("x_zero",),
-    "QTable": (None,), "QSoftmax": (None,), "Dequantize": ("zero",), "Quantize": (),
+    "QTable": (None,), "QSoftmax": (None,), "QResizeLinear": ("x_zero",), "Dequantize": ("zero",), "Quantize": (),
+    "QLSTM": ("x_zero",), "QGRU": ("x_zero",),
 }  # fmt: skip
 
 
@@ -51,6 +52,10 @@ def _free(graph: Graph, dtype: DType) -> set[str]:
         if node.op in _SAME_TYPE:
             for name in node.inputs:
                 leader[find(name)] = find(node.output)
+        elif node.op in ("QLSTM", "QGRU"):  # Y, Y_h and an LSTM's initial_h are of one type
+            for name in (*node.outputs[:2], *(node.inputs[6:7] if node.op == "QLSTM" else ())):
+                if name:
+                    leader[find(name)] = find(node.output)
         elif node.op not in _ZEROS:
             fixed.update(name for name in (*node.inputs, *node.outputs) if name)
     held = {find(name) for name in fixed}

@@ -19,11 +19,14 @@ def table_of(editor: Editor, quantize: Node, producers: dict[str, Node]) -> tupl
     cone = _cone(editor, quantize.inputs[0], producers)
     if cone is None:
         return None
-    leaf, nodes = cone
-    values = operator("Dequantize").evaluate(leaf, [all_values(editor.tensors[leaf.inputs[0]].dtype)])[0]
+    leaves, nodes = cone
+    source = leaves[0].inputs[0]
+    integers = all_values(editor.tensors[source].dtype)
     # a library's float32 exp differs between computers; float64 rounded to an integer does not
     working = np.float32 if all(node.op in _EXACT_STEPS for node in nodes) else np.float64
-    known: dict[str, Array] = {leaf.output: values.astype(working)}
+    known: dict[str, Array] = {
+        leaf.output: operator("Dequantize").evaluate(leaf, [integers])[0].astype(working) for leaf in leaves
+    }
     for node in nodes:
         for name in node.inputs:
             if name and name not in known:
@@ -31,11 +34,11 @@ def table_of(editor: Editor, quantize: Node, producers: dict[str, Node]) -> tupl
         with np.errstate(all="ignore"):
             known[node.output] = operator(node.op).evaluate(node, [known[name] for name in node.inputs])[0]
     result = known[quantize.inputs[0]].astype(np.float32)
-    return leaf.inputs[0], operator("Quantize").evaluate(quantize, [result])[0]
+    return source, operator("Quantize").evaluate(quantize, [result])[0]
 
 
-def _cone(editor: Editor, name: str, producers: dict[str, Node]) -> tuple[Node, list[Node]] | None:
-    """Return the one Dequantize and, in order, the operators between it and a tensor."""
+def _cone(editor: Editor, name: str, producers: dict[str, Node]) -> tuple[list[Node], list[Node]] | None:
+    """Return the Dequantizes of one tensor (each reader may have its own) and, in order, the operators behind them."""
     leaves: dict[str, Node] = {}
     inside: dict[int, Node] = {}
     pending = [name]
@@ -44,10 +47,13 @@ def _cone(editor: Editor, name: str, producers: dict[str, Node]) -> tuple[Node, 
         if node is None or len(inside) > _MAX_OPERATORS:
             return None
         if node.op == "Dequantize":
-            leaves[node.inputs[0]] = node
+            leaves[node.output] = node
             source = editor.tensors[node.inputs[0]]
-            if len(leaves) > 1 or len(node.inputs) > 1 or source.dtype not in Q8 or source.data is not None:
+            one = {leaf.inputs for leaf in leaves.values()} == {node.inputs} and len(node.inputs) == 1
+            if not one or source.dtype not in Q8 or source.data is not None:
                 return None
+            continue
+        if id(node) in inside:
             continue
         if not (operator(node.op).elementwise or node.op in _BINARY) or node.op in ("Quantize", "Cast"):
             return None
@@ -60,8 +66,7 @@ def _cone(editor: Editor, name: str, producers: dict[str, Node]) -> tuple[Node, 
         inside[id(node)] = node
     if not leaves:
         return None
-    (leaf,) = leaves.values()
-    if editor.tensors[name].shape != editor.tensors[leaf.output].shape:
+    shape = editor.tensors[source.name].shape
+    if editor.tensors[name].shape != shape or {editor.tensors[node.output].shape for node in inside.values()} - {shape}:
         return None
-    same = {editor.tensors[node.output].shape for node in inside.values()} <= {editor.tensors[leaf.output].shape}
-    return (leaf, [node for node in editor.nodes if id(node) in inside]) if same else None
+    return list(leaves.values()), [node for node in editor.nodes if id(node) in inside]

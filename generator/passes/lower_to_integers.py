@@ -21,7 +21,7 @@ from edgewright.ops.core import FREE
 from edgewright.ops.q_core import FLOAT_RULES, Q8, QUANTIZED, OutputParams, Quantized, QuantizedConstant, limits
 from edgewright.passes.integer_tables import table_of
 
-_MOVES = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad"})
+_MOVES = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad", "ResizeNearest"})
 _HAVE_BIAS = frozenset({"Conv", "FullyConnected", "MatMul"})
 
 

@@ -61,6 +61,12 @@ class Plan:
         return sum(step.macs for step in self.steps)
 
     @property
+    def raw_weights_bytes(self) -> int:
+        """Bytes of all constants as the network has them, before kernels pack them."""
+        used = {name for step in self.steps for name in step.node.inputs if name}
+        return sum(t.size_bytes for t in self.graph.tensors.values() if t.data is not None and t.name in used)
+
+    @property
     def peak(self) -> Step | None:
         """The step at which most bytes are live."""
         if not self.lifetimes:

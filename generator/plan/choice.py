@@ -68,11 +68,12 @@ def _upgraded(chosen: list[Choice], options: Sequence[Sequence[Choice]], budget:
 
 
 def _options(node: Node, graph: Graph, core: Core) -> list[Choice]:
-    found = [
-        Choice(kernel, calls, kernel.cost(node, graph), _constant_bytes(calls, graph))
-        for kernel in kernels_for(node, graph, core)
-        for calls in (kernel.lower(node, graph),)
-    ]
+    with np.errstate(over="ignore"):  # infinity fits no proof
+        found = [
+            Choice(kernel, calls, kernel.cost(node, graph), _constant_bytes(calls, graph))
+            for kernel in kernels_for(node, graph, core)
+            for calls in (kernel.lower(node, graph),)
+        ]
     if found or not operator(node.op).has_kernel:
         return found
     calls = operator(node.op).lower(node, graph)

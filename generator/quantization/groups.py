@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from edgewright.ir import DType, Graph, Node
 from edgewright.ops import operator
 from edgewright.ops.q_core import FLOAT_RULES
+from edgewright.quantization.params import INT32_MAX
 from edgewright.quantization.prepare import main_output
 
 MOVES = frozenset({"Reshape", "Transpose", "Slice", "MaxPool", "Pad", "Concat", "ResizeNearest"})
@@ -61,6 +62,8 @@ class Groups:
             return False
         variable = [name for name in node.inputs if name in self.leader]
         if not variable:
+            return False
+        if node.op == "MatMul" and graph.tensors[node.inputs[0]].shape[-1] * 255 * 255 > INT32_MAX:
             return False
         if node.op in ONLY_8_BITS or is_table(node):
             return all(bits(name) == 8 for name in variable)

@@ -1,19 +1,20 @@
 """Float Graph in, float Graph out, in the form that quantizes best: the passes, up to the change of layout.
 
 Batch normalization, stray biases and pads are folded, activations fused. Image operators keep the model's own layout
-(NCHW), because the result goes back to ONNX. Beyond the passes: a division by a constant is a multiplication, a scale
-and shift of channels that folds into nothing is a depthwise convolution (one operator, a scale for each channel), and
-each layer has constants of its own.
+(NCHW), because the result goes back to ONNX. Beyond the passes: a division by a constant is a multiplication, a
+multiplication goes into the layers behind it, a scale and shift of channels that folds into nothing is a depthwise
+convolution (one operator, a scale for each channel), and each layer has constants of its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from edgewright.ir import Array, Editor, Graph, Node
+from edgewright.ir import Array, DType, Editor, Graph, Node, TensorType, live_nodes
 from edgewright.ops import operator
 from edgewright.ops.core import FREE
 from edgewright.passes.fold_constants import fold_constants
@@ -36,13 +37,13 @@ def prepare(graph: Graph) -> Graph:
         lower_matmul,
         fold_constants,
         fold_scale_shift,
+        _scales_into_next_layers,
         fold_pads,
         fuse_activations,
         _clamps_before_max_pools,
         fuse_activations,
         fold_scale_shift,
         _channel_scales_as_convolutions,
-        fold_scale_shift,
         fuse_activations,
         remove_noops,
         _own_constants,
@@ -66,6 +67,48 @@ def _divisions_as_products(graph: Graph) -> Graph:
     return editor.graph()
 
 
+def _scales_into_next_layers(graph: Graph) -> Graph:
+    """A Mul by a constant (one number, or one a channel) that only layers read goes into the layers' weights."""
+    editor = Editor(graph)
+    readers: dict[str, list[Node]] = {}
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers.setdefault(name, []).append(node)
+    for node in graph.nodes:
+        x = next((name for name in node.inputs if graph.constant(name) is None), "") if node.op == "Mul" else ""
+        factor = graph.constant(node.inputs[1 - node.inputs.index(x)]) if x else None
+        behind = readers.get(node.output, [])
+        if factor is None or node.output in graph.outputs or not behind or clamp_of(node) != FREE:
+            continue
+        shape = graph.tensors[node.output].shape
+        if graph.tensors[x].shape != shape or not all(
+            is_layer(r, graph) and r.inputs[0] == node.output and r.attrs.get("group", 1) == 1 for r in behind
+        ):
+            continue
+        axis = 1 if behind[0].op == "Conv" else len(shape) - 1
+        channels = _by_axis(factor, shape, axis)
+        if channels is None or len({r.op for r in behind}) > 1:
+            continue
+        for reader in behind:
+            current = next(n for n in editor.nodes if n.name == reader.name and n.output == reader.output)
+            weights = np.asarray(editor.tensors[current.inputs[1]].data)
+            scaled = weights * channels.reshape(1, -1, *(1,) * (weights.ndim - 2))
+            name = editor.add_constant(f"{reader.name}.scaled", scaled.astype(np.float32))
+            editor.replace_node(current, [replace(current, inputs=(x, name, *current.inputs[2:]))])
+    result = editor.graph()
+    return replace(result, nodes=tuple(live_nodes(result)))
+
+
+def _by_axis(constant: Array, shape: tuple[int, ...], axis: int) -> Array | None:
+    """Return a float32 number for each index of an axis; None where the constant varies along another."""
+    if constant.dtype != np.float32 or constant.ndim > len(shape) or not np.isfinite(constant).all():
+        return None
+    wide = (1,) * (len(shape) - constant.ndim) + constant.shape
+    if any(size != 1 for i, size in enumerate(wide) if i != axis):
+        return None
+    return np.broadcast_to(constant.reshape(-1), (shape[axis],))
+
+
 def _clamps_before_max_pools(graph: Graph) -> Graph:
     """Clamp what a MaxPool reads, not what it gives, which is the same: then integers pass through it as they are."""
     editor = Editor(graph)
@@ -82,33 +125,50 @@ def _clamps_before_max_pools(graph: Graph) -> Graph:
 
 
 def _channel_scales_as_convolutions(graph: Graph) -> Graph:
-    """A Mul of an image by a constant a channel is a depthwise 1x1 convolution; a later Add folds into its bias."""
+    """A Mul of channels by a constant each, and an Add behind it, are a depthwise 1x1 convolution."""
     editor = Editor(graph)
+    uses = editor.uses()
+    readers = {name: node for node in graph.nodes for name in node.inputs}
     for node in graph.nodes:
-        if node.op != "Mul":
+        x, scale = _operands(node, graph) if node.op == "Mul" else ("", None)
+        if scale is None or np.size(scale) == 1:  # one number: no layer of its own is worth it
             continue
-        for side in (0, 1):
-            x, factor = graph.tensors[node.inputs[side]], graph.constant(node.inputs[1 - side])
-            channels = _channel_factors(factor, x.shape)
-            if x.data is not None or channels is None or x.shape != graph.tensors[node.output].shape:
-                continue
-            weights = editor.add_constant(f"{node.name}.weights", channels.reshape(-1, 1, 1, 1))
-            attrs = {key: node.attrs[key] for key in ("act_min", "act_max") if key in node.attrs}
-            window = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0), "layout": "NCHW"}
-            attrs.update(window, group=len(channels))
-            editor.replace_node(node, [Node("Conv", node.name, (x.name, weights), node.outputs, attrs)])
-            break
+        shift, last = np.zeros_like(scale), node
+        add = readers.get(node.output)
+        if add is not None and add.op == "Add" and uses[node.output] == 1 and clamp_of(node) == FREE:
+            _, found = _operands(add, graph)
+            if found is not None:
+                shift, last = found, add
+        shape = graph.tensors[x].shape
+        image = shape if len(shape) == 4 else (*shape[:2], 1, shape[2])
+        weights = editor.add_constant(f"{node.name}.weights", scale.reshape(-1, 1, 1, 1))
+        bias = editor.add_constant(f"{node.name}.bias", shift)
+        attrs: dict[str, Any] = {key: last.attrs[key] for key in ("act_min", "act_max") if key in last.attrs}
+        window = {"kernel": (1, 1), "strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0), "layout": "NCHW"}
+        attrs.update(window, group=len(scale))
+        if len(shape) == 4:
+            new = [Node("Conv", node.name, (x, weights, bias), last.outputs, attrs)]
+        else:
+            between = [editor.add_tensor(f"{last.output}.{i}", TensorType(image, DType.F32)) for i in range(2)]
+            new = [
+                Node("Reshape", f"{node.name}.image", (x,), (between[0],), {"shape": image}),
+                Node("Conv", node.name, (between[0], weights, bias), (between[1],), attrs),
+                Node("Reshape", f"{node.name}.back", (between[1],), last.outputs, {"shape": shape}),
+            ]
+        editor.replace_node(last, new)
+        if last is not node:
+            editor.replace_node(node, [])
     return editor.graph()
 
 
-def _channel_factors(factor: Array | None, shape: tuple[int, ...]) -> Array | None:
-    """Return a float32 number a channel of an NCHW image, None where the constant is none or is one for all."""
-    if factor is None or factor.dtype != np.float32 or len(shape) != 4 or factor.ndim > 4:
-        return None
-    wide = (1,) * (4 - factor.ndim) + factor.shape
-    if wide != (1, shape[1], 1, 1) or not np.isfinite(factor).all():
-        return None
-    return factor.reshape(-1)
+def _operands(node: Node, graph: Graph) -> tuple[str, Array | None]:
+    """Return the run-time operand of a binary operator on channels, and the constant as a number for each channel."""
+    for x, other in (node.inputs, node.inputs[::-1]):
+        shape, constant = graph.tensors[x].shape, graph.constant(other)
+        if graph.constant(x) is None and constant is not None and shape == graph.tensors[node.output].shape:
+            values = _by_axis(constant, shape, 1) if len(shape) in (3, 4) else None
+            return x, values if constant.size > 1 or node.op == "Add" else None
+    return "", None
 
 
 def _own_constants(graph: Graph) -> Graph:

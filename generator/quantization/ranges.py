@@ -16,7 +16,7 @@ from edgewright.quantization.prepare import is_layer
 from edgewright.quantization.rounding import range_scale
 
 ALIKE = 2.0  # a Concat's input that others read too shares its parameters if its range is at least 1 / this of them
-ROOM = 0.7  # share of int32 that 16-bit inputs may fill with the weights' own scales: rounding may move these a little
+ROOM = 0.45  # share of int32 that 16-bit inputs may fill by the weights' full range: rounding may choose finer scales
 
 Histograms = Mapping[str, Histogram]
 Memory = dict[tuple[str, str, int], QuantParams]  # by group, observer and bits

@@ -46,6 +46,7 @@ class BuildRecord(_Table):
     flash_bytes: int | None
     code_bytes: int | None
     weights_bytes: int
+    raw_weights_bytes: int | None
     ram_bytes: int | None
     arena_bytes: int
     arena_lower_bound_bytes: int

@@ -116,7 +116,8 @@ def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
         p = run.latency_us
         yield "latency p50 / p95 / p99", f"{p.p50:,.1f} / {p.p95:,.1f} / {p.p99:,.1f} us"
     yield "MACs, parameters", f"{result.model.macs:,}, {result.model.parameters:,}"
-    yield "flash", f"{_number(build.flash_bytes, 'B')} (weights {_number(build.weights_bytes, 'B')})"
+    raw = f", {_number(build.raw_weights_bytes)} before packing" if build.raw_weights_bytes else ""
+    yield "flash", f"{_number(build.flash_bytes, 'B')} (weights {_number(build.weights_bytes, 'B')}{raw})"
     yield "RAM", f"{_number(build.ram_bytes, 'B')}, batches not counted"
     yield "arena", f"{_number(build.arena_bytes, 'B')} (lower bound {_number(build.arena_lower_bound_bytes, 'B')})"
     if build.stack_bytes is not None:

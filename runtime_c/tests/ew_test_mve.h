@@ -127,18 +127,27 @@ static inline void test_pack_3x3(int32_t outs, int32_t in_c, int32_t x_zero, int
     }
 }
 
-/* The depthwise kernels' stream. */
-static inline void test_pack_depthwise(int32_t channels, int32_t x_zero, int32_t folded)
+/* The depthwise kernels' streams: `zeros` bytes behind a channel's taps. */
+static inline void test_pack_depthwise(int32_t channels, int32_t taps, int32_t zeros, int32_t x_zero, int32_t folded)
 {
-    static const int8_t zero = 0;
+    static const int8_t nothing[1] = {0};
     test_stream_used = 0;
     for (int32_t c = 0; c < channels; ++c) {
-        const int32_t bias = folded ? test_folded(c, 9, x_zero) : test_bias[c];
+        const int32_t bias = folded ? test_folded(c, taps, x_zero) : test_bias[c];
         test_put(&bias, 4);
         test_put(&test_scale[c], 4);
-        test_put(test_weights + c * 9, 9);
-        test_put(&zero, 1);
+        test_put(test_weights + c * taps, taps);
+        test_put(nothing, zeros);
     }
+}
+
+/* A copy of an input where reading a byte before or behind it is a fault. */
+extern uint8_t test_island_start[], test_island_end[];
+static inline const void *test_island(const void *x, int32_t bytes)
+{
+    uint8_t *copy = test_int(0, 3) ? test_island_end - bytes : test_island_start;
+    memcpy(copy, x, (size_t)bytes);
+    return copy;
 }
 
 /* Scratch memory of exactly `bytes`. */

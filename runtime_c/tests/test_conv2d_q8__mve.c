@@ -37,7 +37,7 @@ static TEST_OPAQUE void run(enum kind kind, const void *x, void *scratch, void *
                                                   p->out_w, p->out_c, p->stride_h, p->stride_w, p->out};
         ew_conv2d_1x1_q8__mve(x, test_stream, y, &one);
     } else if (kind == THREE) {
-        const ew_conv2d_3x3_q8__mve_params three = {p->batch, p->in_h,  p->in_w,     p->in_c,    p->out_h,    p->out_w,
+        const ew_conv2d_3x3_q8__mve_params three = {p->batch, p->in_h,     p->in_w,    p->in_c,     p->out_h,  p->out_w,
                                                     p->out_c, p->stride_h, p->pad_top, p->pad_left, p->x_zero, p->out};
         ew_conv2d_3x3_q8__mve(x, test_stream, scratch, y, &three);
     } else {
@@ -66,7 +66,8 @@ static void check(enum kind kind, const ew_conv2d_q8__mve_params *p, layer *lite
         test_pack_rows(p->out_c, taps, p->x_zero, 4);
     }
     test_q_reset();
-    const void *x = test_q_tensor(p->x_flip ? EW_QU8 : EW_QS8, p->batch * p->in_h * p->in_w * p->in_c);
+    const int32_t in_count = p->batch * p->in_h * p->in_w * p->in_c;
+    const void *x = test_island(test_q_tensor(p->x_flip ? EW_QU8 : EW_QS8, in_count), in_count);
     void *y = test_q_output(y_type, count);
     void *scratch = test_scratch(scratch_bytes(kind, p));
     if (literal) {
@@ -124,13 +125,13 @@ static ew_conv2d_q8__mve_params random_params(enum kind kind)
 
 /* Layers as in a generated model: every parameter a literal. */
 #define OUT {EW_MVE_FAST, -128, -128, 127, 0}
-#define LITERAL(name, kind, function, type, general, ...)               \
-    static const ew_conv2d_q8__mve_params name##_general = general;     \
-    static const type name##_p = {__VA_ARGS__};                         \
-    static void name(const void *x, void *scratch, void *y)             \
-    {                                                                   \
-        (void)scratch;                                                  \
-        function;                                                       \
+#define LITERAL(name, kind, function, type, general, ...)           \
+    static const ew_conv2d_q8__mve_params name##_general = general; \
+    static const type name##_p = {__VA_ARGS__};                     \
+    static void name(const void *x, void *scratch, void *y)         \
+    {                                                               \
+        (void)scratch;                                              \
+        function;                                                   \
     }
 #define GENERAL(...) {__VA_ARGS__}
 

@@ -1,6 +1,7 @@
 /* The MVE depthwise convolutions against the definition, bit for bit: sums in plain loops. */
 #include "ew_depthwise_3x3_q8__mve.h"
 #include "ew_depthwise_5wide_q8__mve.h"
+#include "ew_depthwise_conv2d_q8__mve.h"
 #include "ew_test_mve.h"
 
 #if defined(__ARM_FEATURE_MVE)
@@ -36,9 +37,10 @@ static void check(int five, const ew_depthwise_3x3_q8__mve_params *p, layer *lit
     const int32_t count = p->batch * p->out_h * p->out_w * p->in_c;
     const int32_t bytes = five ? EW_PLANES_CHANNELS__MVE * EW_DEPTHWISE_5WIDE_PLANE__MVE(p->in_h) + 1
                                : EW_DEPTHWISE_3X3_SCRATCH__MVE(p->band, p->strips, p->stride);
-    test_pack_depthwise(p->in_c, p->x_zero, !five);
+    test_pack_depthwise(p->in_c, 9, 1, p->x_zero, !five);
     test_q_reset();
-    const void *x = test_q_tensor(EW_QS8, p->batch * p->in_h * p->in_w * p->in_c);
+    const int32_t in_count = p->batch * p->in_h * p->in_w * p->in_c;
+    const void *x = test_island(test_q_tensor(EW_QS8, in_count), in_count);
     void *y = test_q_output(EW_QS8, count);
     void *scratch = test_scratch(bytes);
     if (literal) {
@@ -110,6 +112,61 @@ static void check_literal(int is_five, const ew_depthwise_3x3_q8__mve_params *p,
     check(is_five, p, literal);
 }
 
+static TEST_OPAQUE void run_any(const void *x, void *scratch, void *y, const ew_depthwise_conv2d_q8__mve_params *p)
+{
+    ew_depthwise_conv2d_q8__mve(x, test_stream, scratch, y, p);
+}
+
+/* Any kernel. */
+static void check_any(void)
+{
+    ew_depthwise_conv2d_q8__mve_params p = {0};
+    p.batch = test_int(1, 2);
+    p.in_h = test_int(1, 12);
+    p.in_w = test_int(1, 12);
+    p.in_c = test_int(0, 1) ? test_int(1, 40) : 16;
+    p.kernel_h = test_int(1, 8);
+    p.kernel_w = test_int(1, 8);
+    p.stride_h = test_int(1, 3);
+    p.stride_w = test_int(1, 3);
+    p.dilation_w = test_int(1, 3);
+    p.pad_top = test_int(-1, 5);
+    p.pad_left = test_int(-1, 5);
+    p.out_h = test_int(1, 9);
+    p.out_w = test_int(1, 5);
+    p.x_zero = test_q_zero(EW_QS8);
+    p.band = test_int(1, p.out_h);
+    const int32_t taps = p.kernel_h * p.kernel_w;
+    p.out = test_mve_layer(p.in_c, taps, p.x_zero);
+    test_pack_depthwise(p.in_c, taps, 0, p.x_zero, 1);
+    test_q_reset();
+    const int32_t in_count = p.batch * p.in_h * p.in_w * p.in_c, count = p.batch * p.out_h * p.out_w * p.in_c;
+    const int32_t bytes = EW_DEPTHWISE_SCRATCH__MVE(p.band, p.stride_h, p.kernel_h, p.kernel_w);
+    const void *x = test_island(test_q_tensor(EW_QS8, in_count), in_count);
+    void *y = test_q_output(EW_QS8, count);
+    run_any(x, test_scratch(bytes), y, &p);
+    test_scratch_guard(bytes);
+    test_q_guards();
+    int bad = 0;
+    for (int32_t i = 0; i < count; ++i) {
+        const int32_t c = i % p.in_c, ox = i / p.in_c % p.out_w, row = i / p.in_c / p.out_w;
+        int64_t sum = test_bias[c];
+        for (int32_t tap = 0; tap < taps; ++tap) {
+            const int32_t iy = row % p.out_h * p.stride_h - p.pad_top + tap / p.kernel_w;
+            const int32_t ix = ox * p.stride_w - p.pad_left + tap % p.kernel_w * p.dilation_w;
+            if (iy >= 0 && iy < p.in_h && ix >= 0 && ix < p.in_w) {
+                const int32_t at = ((row / p.out_h * p.in_h + iy) * p.in_w + ix) * p.in_c + c;
+                sum += (test_q_get(EW_QS8, x, at) - p.x_zero) * test_weights[c * taps + tap];
+            }
+        }
+        bad += test_q_get(EW_QS8, y, i) != test_mve_want(sum, c, &p.out);
+    }
+    TEST_CHECK(
+        bad == 0, "%d of %ld; way %ld in %ldx%ldx%ld out %ldx%ld kernel %ldx%ld stride %ld,%ld dilation %ld band %ld",
+        bad, (long)count, (long)p.out.way, (long)p.in_h, (long)p.in_w, (long)p.in_c, (long)p.out_h, (long)p.out_w,
+        (long)p.kernel_h, (long)p.kernel_w, (long)p.stride_h, (long)p.stride_w, (long)p.dilation_w, (long)p.band);
+}
+
 int main(int argc, char **argv)
 {
     test_begin(argc, argv);
@@ -118,6 +175,7 @@ int main(int argc, char **argv)
         check(0, &p, NULL);
         const ew_depthwise_3x3_q8__mve_params wide = random_params(1);
         check(1, &wide, NULL);
+        check_any();
     }
     check_literal(0, &s1_p, s1);
     check_literal(0, &s2_p, s2);

@@ -47,7 +47,7 @@ static void check_add(int32_t count, int32_t in_place)
     memcpy(before[0], a, (size_t)count);
     memcpy(before[1], b, (size_t)count);
     y = in_place == 1 ? a : in_place == 2 ? b : y;
-    run_add(a, b, y, &p);
+    run_add(in_place == 1 ? a : test_island(a, count), b, y, &p);
     test_q_guards();
     int bad = 0;
     for (int32_t i = 0; i < count; ++i) {
@@ -67,7 +67,7 @@ static void check_table(int32_t count)
     test_q_reset();
     const uint8_t *x = test_q_tensor(EW_QU8, count), *table = test_q_tensor(EW_QU8, 256);
     uint8_t *y = test_q_output(EW_QU8, count);
-    run_table(x, table, y, &p);
+    run_table(test_island(x, count), table, y, &p);
     test_q_guards();
     int bad = 0;
     for (int32_t i = 0; i < count; ++i) {
@@ -93,7 +93,7 @@ static void check_pools(const ew_pool2d_q8__mve_params *p)
     test_q_reset();
     const void *x = test_q_tensor(EW_QS8, p->batch * p->in_h * p->in_w * p->channels);
     void *average = test_q_output(EW_QS8, count), *largest = test_q_output(EW_QS8, count);
-    run_pools(x, scales, average, largest, p);
+    run_pools(test_island(x, p->batch * p->in_h * p->in_w * p->channels), scales, average, largest, p);
     test_q_guards();
     int bad_average = 0, bad_largest = 0;
     for (int32_t i = 0; i < count; ++i) {
@@ -164,7 +164,7 @@ int main(int argc, char **argv)
         check_add(3 * count, 0);
         check_table(count);
     }
-    for (int i = 0; i < 200; ++i) {
+    for (int i = 0; i < 600; ++i) {
         check_random_pools(i % 4 == 0);
     }
     return test_end();

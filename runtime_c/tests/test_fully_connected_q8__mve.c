@@ -19,7 +19,7 @@ static void check(const ew_fully_connected_q8__mve_params *given)
     const int32_t y_type = p.out.flip ? EW_QU8 : EW_QS8;
     test_pack_rows(p.outs, p.count, x_zero, p.rows == 1 ? 8 : 4);
     test_q_reset();
-    const void *x = test_q_tensor(x_type, p.rows * p.count);
+    const void *x = test_island(test_q_tensor(x_type, p.rows * p.count), p.rows * p.count);
     void *y = test_q_output(y_type, p.rows * p.outs);
     const int32_t bytes = p.x_flip ? p.rows * p.count : 0;
     run(x, test_scratch(bytes), y, &p);

@@ -224,7 +224,7 @@ static void run(layer *l, int32_t dsp)
                                     p->y_zero * sum_r * l->multipliers[2 * at + 1];
         }
     }
-    void *scratch = test_buffer(5 * n + (p->input + 3) / 4 * 2 + (n + 3) / 4 * 4);
+    void *scratch = test_buffer(5 * n + (p->input + 7) / 8 * 4 + (n + 7) / 8 * 8);
 #ifdef TEST_DSP
     if (dsp && l->gates == 4) {
         ew_lstm_q__dsp(l->x, stream, l->multipliers, bias, table, l->initial_h, l->initial_c, scratch, l->y, l->y_h,

@@ -7,9 +7,9 @@
 
 typedef struct {
     int32_t count; /* elements */
-    /* shift 1..31: y = clamp((a * a_factor + b * b_factor + offset) >> shift, act_min, act_max), which the generator has
-     * compared with the definition for every pair of values; before the clamp y is within int16.
-     * shift 0: by the definition in float32, with `inverse` times instead of division by y_scale, compared likewise. */
+    /* shift 1..31: y = clamp((a * a_factor + b * b_factor + offset) >> shift, act_min, act_max), which the generator
+     * has compared with the definition for every pair of values; before the clamp y is within int16. shift 0: by the
+     * definition in float32, with `inverse` times instead of division by y_scale, compared likewise. */
     int32_t shift, a_factor, b_factor, offset;
     int32_t a_zero, b_zero;
     float a_scale, b_scale, inverse; /* a negative b_scale subtracts */
@@ -18,8 +18,8 @@ typedef struct {
 
 #if defined(__ARM_FEATURE_MVE)
 
-/* y[i] = clamp(rint(((a[i] - a_zero) * a_scale + (b[i] - b_zero) * b_scale) / y_scale) + y_zero). Any address; y may be a or
- * b, and otherwise does not overlap them. */
+/* y[i] = clamp(rint(((a[i] - a_zero) * a_scale + (b[i] - b_zero) * b_scale) / y_scale) + y_zero). Any address; y may be
+ * a or b, and otherwise does not overlap them. */
 EW_KERNEL void ew_add_q8__mve(const void *a, const void *b, void *y, const ew_add_q8__mve_params *p)
 {
     const int8_t *from_a = a, *from_b = b;
@@ -27,10 +27,10 @@ EW_KERNEL void ew_add_q8__mve(const void *a, const void *b, void *y, const ew_ad
     if (p->shift > 0 && p->out.act_min == -128 && p->out.act_max == 127) {
         /* Eight instructions for four elements; gcc 12 would not predicate the tail by the loop. */
         const int32x4_t factor = vdupq_n_s32(p->a_factor);
-        __asm__ volatile("wlstp.32 lr, %[count], 2f\n\t"
-                         "1:\n\tvldrb.s32 q0, [%[a]], #4\n\tvmlas.s32 q0, %q[factor], %[offset]\n\t"
-                         "vldrb.s32 q1, [%[b]], #4\n\tvmla.s32 q0, q1, %[b_factor]\n\tvshl.s32 q0, %[shift]\n\t"
-                         "vqmovnb.s16 q0, q0\n\tvstrb.32 q0, [%[y]], #4\n\tletp lr, 1b\n\t2:"
+        __asm__ volatile("wlstp.32 lr, %[count], 2f; "
+                         "1: vldrb.s32 q0, [%[a]], #4; vmlas.s32 q0, %q[factor], %[offset]; "
+                         "vldrb.s32 q1, [%[b]], #4; vmla.s32 q0, q1, %[b_factor]; vshl.s32 q0, %[shift]; "
+                         "vqmovnb.s16 q0, q0; vstrb.32 q0, [%[y]], #4; letp lr, 1b; 2:"
                          : [a] "+l"(from_a), [b] "+l"(from_b), [y] "+l"(to)
                          : [count] "r"(p->count), [factor] "w"(factor), [offset] "r"(p->offset),
                            [b_factor] "r"(p->b_factor), [shift] "r"(-p->shift)

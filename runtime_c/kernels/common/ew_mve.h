@@ -4,14 +4,14 @@
  * register. Four sums are put into one vector and requantized together. Three ways, all of them bit for bit
  *     clamp(rint(float32(sum) * scale) + zero, lo, hi)                                    (docs/ARITHMETIC.md)
  *
- * EW_MVE_FAST        |float32(sum) * scale| + |zero| <= 32767 for every sum there can be, lo = -128, hi = 127, zero even.
- *                    Adding 1.5 * 2^23 + zero rounds to an integer, half to even, because there a float32's last place
- *                    is 1 (and `zero` even keeps what is even so); the low 16 bits are the result, before saturation.
- * EW_MVE_FAST_ODD    the same for any zero, which is added after rounding.
- * EW_MVE_ANY         everything else: conversion to int32 saturates, the sum with zero saturates, then clamp.
+ * - EW_MVE_FAST: |float32(sum) * scale| + |zero| <= 32767 for every sum there can be, lo = -128, hi = 127, zero even.
+ *   Adding 1.5 * 2^23 + zero rounds to an integer, half to even, because there a float32's last place is 1, and an even
+ *   zero keeps even what is even. The low 16 bits are the result, before saturation.
+ * - EW_MVE_FAST_ODD: the same for any zero, which is added after rounding.
+ * - EW_MVE_ANY: everything else. Conversion to int32 saturates, so does the sum with zero; then clamp.
  *
- * The generator proves which one holds (generator/kernels/mve_common.py). Vector float arithmetic flushes subnormals: that
- * changes nothing, for a product below 2^-126 rounds to 0 either way, and scales are normal numbers. */
+ * The generator proves which one holds (generator/kernels/mve_common.py). Vector float arithmetic flushes subnormals:
+ * that changes nothing, for a product below 2^-126 rounds to 0 either way, and scales are normal numbers. */
 #ifndef EW_MVE_H
 #define EW_MVE_H
 
@@ -75,8 +75,8 @@ EW_INLINE int32x4_t ew_mve_requantize(int32x4_t sums, float32x4_t scale, const e
 /* y[i] = x[i] ^ 0x80, from int8 to uint8 or back; y may be x. */
 EW_INLINE void ew_mve_flip(const void *x, void *y, int32_t count)
 {
-    __asm__ volatile("vmov.i8 q1, #0x80\n\twlstp.8 lr, %[count], 2f\n\t1:\n\tvldrb.8 q0, [%[x]], #16\n\t"
-                     "veor q0, q0, q1\n\tvstrb.8 q0, [%[y]], #16\n\tletp lr, 1b\n\t2:"
+    __asm__ volatile("vmov.i8 q1, #0x80; wlstp.8 lr, %[count], 2f; 1: vldrb.8 q0, [%[x]], #16; "
+                     "veor q0, q0, q1; vstrb.8 q0, [%[y]], #16; letp lr, 1b; 2:"
                      : [x] "+r"(x), [y] "+r"(y)
                      : [count] "r"(count)
                      : "lr", "q0", "q1", "memory");
@@ -85,8 +85,8 @@ EW_INLINE void ew_mve_flip(const void *x, void *y, int32_t count)
 /* y[i] = x[i]. */
 EW_INLINE void ew_mve_copy(const void *x, void *y, int32_t count)
 {
-    __asm__ volatile("wlstp.8 lr, %[count], 2f\n\t1:\n\tvldrb.8 q0, [%[x]], #16\n\tvstrb.8 q0, [%[y]], #16\n\t"
-                     "letp lr, 1b\n\t2:"
+    __asm__ volatile("wlstp.8 lr, %[count], 2f; 1: vldrb.8 q0, [%[x]], #16; vstrb.8 q0, [%[y]], #16; "
+                     "letp lr, 1b; 2:"
                      : [x] "+r"(x), [y] "+r"(y)
                      : [count] "r"(count)
                      : "lr", "q0", "memory");
@@ -103,8 +103,8 @@ EW_INLINE void ew_mve_finish(void *y, int32_t count, const ew_mve_output *out)
 /* Sets `count` bytes. */
 EW_INLINE void ew_mve_fill(int8_t *y, int32_t value, int32_t count)
 {
-    __asm__ volatile("vdup.8 q0, %[value]\n\twlstp.8 lr, %[count], 2f\n\t1:\n\tvstrb.8 q0, [%[y]], #16\n\t"
-                     "letp lr, 1b\n\t2:"
+    __asm__ volatile("vdup.8 q0, %[value]; wlstp.8 lr, %[count], 2f; 1: vstrb.8 q0, [%[y]], #16; "
+                     "letp lr, 1b; 2:"
                      : [y] "+r"(y)
                      : [value] "r"(value), [count] "r"(count)
                      : "lr", "q0", "memory");

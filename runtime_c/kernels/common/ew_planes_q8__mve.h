@@ -20,30 +20,35 @@ typedef struct {
     int32_t channels;    /* behind them x may end; more than 15 count as 16 */
 } ew_planes_job__mve;
 
+/* clang-format off */
 /* q2, q3: where even and odd channels go. */
-#define EW_MVE_PLANES_ENTER                                                                           \
-    "push {r4-r7, lr}\n\tsub sp, #4\n\tvpush {d8-d9}\n\tldrd r1, r2, [r0]\n\tldrd r3, r4, [r0, #8]\n\t" \
-    "ldrd r5, r6, [r0, #16]\n\tldrd r7, r0, [r0, #24]\n\tmov r12, #0\n\tvidup.u16 q2, r12, #2\n\t"     \
-    "vmul.i16 q2, q2, r3\n\tvadd.i16 q3, q2, r3\n\tvctp.8 r0\n\tadd r3, r1, r4\n\twls lr, r7, 2f\n\t"
-#define EW_MVE_PLANES_LEAVE "2:\n\tvpop {d8-d9}\n\tadd sp, #4\n\tpop {r4-r7, pc}\n\t"
+#define EW_MVE_PLANES_ENTER                                                                      \
+    "push {r4-r7, lr}; sub sp, #4; vpush {d8-d9}; "                                              \
+    "ldrd r1, r2, [r0]; ldrd r3, r4, [r0, #8]; ldrd r5, r6, [r0, #16]; ldrd r7, r0, [r0, #24]; " \
+    "mov r12, #0; vidup.u16 q2, r12, #2; vmul.i16 q2, q2, r3; vadd.i16 q3, q2, r3; "             \
+    "vctp.8 r0; add r3, r1, r4; wls lr, r7, 2f; "
+#define EW_MVE_PLANES_LEAVE "2: vpop {d8-d9}; add sp, #4; pop {r4-r7, pc}; "
 
 /* Pairs of pixels that are neighbours in the plane, the first at an even address; plane_bytes and to_step are even: a
  * pair of one channel is a halfword. */
 EW_MVE_NAKED void ew_planes_pairs__mve(const ew_planes_job__mve *job __attribute__((unused)))
 {
     __asm__ volatile(EW_MVE_PLANES_ENTER
-                     "1:\n\tvpstt\n\tvldrbt.u8 q0, [r1]\n\tvldrbt.u8 q1, [r3]\n\tadd r1, r5\n\tadd r3, r5\n\t"
-                     "vmov q4, q0\n\tvsli.16 q4, q1, #8\n\tvsri.16 q1, q0, #8\n\tvstrh.16 q4, [r2, q2]\n\t"
-                     "vstrh.16 q1, [r2, q3]\n\tadd r2, r6\n\tle lr, 1b\n\t" EW_MVE_PLANES_LEAVE);
+                     "1: vpstt; vldrbt.u8 q0, [r1]; vldrbt.u8 q1, [r3]; add r1, r5; add r3, r5; "
+                     "vmov q4, q0; vsli.16 q4, q1, #8; vsri.16 q1, q0, #8; "
+                     "vstrh.16 q4, [r2, q2]; vstrh.16 q1, [r2, q3]; add r2, r6; le lr, 1b; "
+                     EW_MVE_PLANES_LEAVE);
 }
 
 /* Pixels one by one. */
 EW_MVE_NAKED void ew_planes_singles__mve(const ew_planes_job__mve *job __attribute__((unused)))
 {
     __asm__ volatile(EW_MVE_PLANES_ENTER
-                     "1:\n\tvpst\n\tvldrbt.u8 q0, [r1]\n\tadd r1, r5\n\tvstrb.16 q0, [r2, q2]\n\tvshr.u16 q0, q0, #8\n\t"
-                     "vstrb.16 q0, [r2, q3]\n\tadd r2, r6\n\tle lr, 1b\n\t" EW_MVE_PLANES_LEAVE);
+                     "1: vpst; vldrbt.u8 q0, [r1]; add r1, r5; vstrb.16 q0, [r2, q2]; "
+                     "vshr.u16 q0, q0, #8; vstrb.16 q0, [r2, q3]; add r2, r6; le lr, 1b; "
+                     EW_MVE_PLANES_LEAVE);
 }
+/* clang-format on */
 
 #endif
 #endif

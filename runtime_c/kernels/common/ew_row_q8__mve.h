@@ -3,8 +3,8 @@
  * Eight outputs at a time, in the eight even core registers that VMLADAVA can add to; a weight is read once, so the
  * stream of weights is what it costs. A row of up to 128 elements stays in vector registers, or nearly.
  *
- * Weight stream, made at generation (generator/kernels/mve_common.py), 16-byte aligned; outs are padded to a multiple of
- * 8 and count to one of 16, with zeros:
+ * Weight stream, made at generation (generator/kernels/mve_common.py), 16-byte aligned; outs are padded to a multiple
+ * of 8 and count to one of 16, with zeros:
  *     [outs / 8] of { int32 bias[8]; int8 w[count / 16][8][16]; float scale[8]; }
  * bias[o] has the zero point of x folded in: bias[o] - x_zero * sum over i of w[o][i]. Sums fit int32. */
 #ifndef EW_ROW_Q8__MVE_H
@@ -19,36 +19,35 @@
 #define EW_MVE_ROW_OUTS 8
 #define EW_MVE_ROW_HELD 8 /* vectors of a row with a function of its own */
 
+/* clang-format off */
 /* r1 weights, r5 y, r7 x; the same job and frame as for rows. */
-#define EW_MVE_ROW_ENTER                                                                                      \
-    EW_MVE_ROWS_ENTER "mov r11, r0\n\tldrd r7, r5, [r11]\n\tldr r1, [r11, #20]\n\tldr r2, [r11, #24]\n\t"     \
-    "vctp.8 r2\n\t"
-#define EW_MVE_ROW_LEAVE "add sp, #24\n\tvpop {d8-d15}\n\tpop {r0, r4-r11, pc}\n\t"
-#define EW_MVE_ROW_BIAS "ldm r1!, {r0, r2, r4, r6, r8, r10, r12, lr}\n\t"
+#define EW_MVE_ROW_ENTER \
+    EW_MVE_ROWS_ENTER "mov r11, r0; ldrd r7, r5, [r11]; ldr r1, [r11, #20]; ldr r2, [r11, #24]; vctp.8 r2; "
+#define EW_MVE_ROW_LEAVE "add sp, #24; vpop {d8-d15}; pop {r0, r4-r11, pc}; "
+#define EW_MVE_ROW_BIAS "ldm r1!, {r0, r2, r4, r6, r8, r10, r12, lr}; "
 #define EW_MVE_ROW_TIMES_2(a0, a1, x, wa, wb) \
     EW_MVE_WEIGHTS(wa) EW_MVE_MAC(a0, x, wa) EW_MVE_WEIGHTS(wb) EW_MVE_MAC(a1, x, wb)
-#define EW_MVE_ROW_TIMES_8(x, wa, wb)                                                          \
-    EW_MVE_ROW_TIMES_2("r0", "r2", x, wa, wb) EW_MVE_ROW_TIMES_2("r4", "r6", x, wa, wb)        \
+#define EW_MVE_ROW_TIMES_8(x, wa, wb)                                                   \
+    EW_MVE_ROW_TIMES_2("r0", "r2", x, wa, wb) EW_MVE_ROW_TIMES_2("r4", "r6", x, wa, wb) \
     EW_MVE_ROW_TIMES_2("r8", "r10", x, wa, wb) EW_MVE_ROW_TIMES_2("r12", "lr", x, wa, wb)
 
 /* Up to six vectors are loaded once, the last one as far as the row goes; a seventh and an eighth for every eight
  * outputs. */
-#define EW_MVE_ROW_HOLD(q, at) "vldrb.8 " q ", [r7, #" at "]\n\t"
-#define EW_MVE_ROW_HOLD_LAST(q, at) "vpst\n\tvldrbt.8 " q ", [r7, #" at "]\n\t"
+#define EW_MVE_ROW_HOLD(q, at) "vldrb.8 " q ", [r7, #" at "]; "
+#define EW_MVE_ROW_HOLD_LAST(q, at) "vpst; vldrbt.8 " q ", [r7, #" at "]; "
 #define EW_MVE_ROW_LOADS_1 EW_MVE_ROW_HOLD_LAST("q0", "0")
-#define EW_MVE_ROW_LOADS_2 EW_MVE_ROW_HOLD("q0", "0") EW_MVE_ROW_HOLD_LAST("q1", "16")
-#define EW_MVE_ROW_LOADS_3 EW_MVE_ROW_HOLD("q0", "0") EW_MVE_ROW_HOLD("q1", "16") EW_MVE_ROW_HOLD_LAST("q2", "32")
-#define EW_MVE_ROW_LOADS_4                                                                      \
-    EW_MVE_ROW_HOLD("q0", "0") EW_MVE_ROW_HOLD("q1", "16") EW_MVE_ROW_HOLD("q2", "32")          \
-    EW_MVE_ROW_HOLD_LAST("q3", "48")
-#define EW_MVE_ROW_LOADS_5                                                                      \
-    EW_MVE_ROW_HOLD("q0", "0") EW_MVE_ROW_HOLD("q1", "16") EW_MVE_ROW_HOLD("q2", "32")          \
-    EW_MVE_ROW_HOLD("q3", "48") EW_MVE_ROW_HOLD_LAST("q4", "64")
-#define EW_MVE_ROW_LOADS_6                                                                      \
-    EW_MVE_ROW_HOLD("q0", "0") EW_MVE_ROW_HOLD("q1", "16") EW_MVE_ROW_HOLD("q2", "32")          \
-    EW_MVE_ROW_HOLD("q3", "48") EW_MVE_ROW_HOLD("q4", "64") EW_MVE_ROW_HOLD_LAST("q5", "80")
-#define EW_MVE_ROW_LOADS_7 "adds r7, #16\n\t" EW_MVE_ROW_LOADS_6 "subs r7, #16\n\t"
-#define EW_MVE_ROW_LOADS_8 "adds r7, #32\n\t" EW_MVE_ROW_LOADS_6 "subs r7, #32\n\t"
+#define EW_MVE_ROW_FIRST_1 EW_MVE_ROW_HOLD("q0", "0")
+#define EW_MVE_ROW_LOADS_2 EW_MVE_ROW_FIRST_1 EW_MVE_ROW_HOLD_LAST("q1", "16")
+#define EW_MVE_ROW_FIRST_2 EW_MVE_ROW_FIRST_1 EW_MVE_ROW_HOLD("q1", "16")
+#define EW_MVE_ROW_LOADS_3 EW_MVE_ROW_FIRST_2 EW_MVE_ROW_HOLD_LAST("q2", "32")
+#define EW_MVE_ROW_FIRST_3 EW_MVE_ROW_FIRST_2 EW_MVE_ROW_HOLD("q2", "32")
+#define EW_MVE_ROW_LOADS_4 EW_MVE_ROW_FIRST_3 EW_MVE_ROW_HOLD_LAST("q3", "48")
+#define EW_MVE_ROW_FIRST_4 EW_MVE_ROW_FIRST_3 EW_MVE_ROW_HOLD("q3", "48")
+#define EW_MVE_ROW_LOADS_5 EW_MVE_ROW_FIRST_4 EW_MVE_ROW_HOLD_LAST("q4", "64")
+#define EW_MVE_ROW_FIRST_5 EW_MVE_ROW_FIRST_4 EW_MVE_ROW_HOLD("q4", "64")
+#define EW_MVE_ROW_LOADS_6 EW_MVE_ROW_FIRST_5 EW_MVE_ROW_HOLD_LAST("q5", "80")
+#define EW_MVE_ROW_LOADS_7 "adds r7, #16; " EW_MVE_ROW_LOADS_6 "subs r7, #16; "
+#define EW_MVE_ROW_LOADS_8 "adds r7, #32; " EW_MVE_ROW_LOADS_6 "subs r7, #32; "
 #define EW_MVE_ROW_PRODUCTS_1 EW_MVE_ROW_TIMES_8("q0", "q6", "q7")
 #define EW_MVE_ROW_PRODUCTS_2 EW_MVE_ROW_PRODUCTS_1 EW_MVE_ROW_TIMES_8("q1", "q6", "q7")
 #define EW_MVE_ROW_PRODUCTS_3 EW_MVE_ROW_PRODUCTS_2 EW_MVE_ROW_TIMES_8("q2", "q6", "q7")
@@ -56,48 +55,51 @@
 #define EW_MVE_ROW_PRODUCTS_5 EW_MVE_ROW_PRODUCTS_4 EW_MVE_ROW_TIMES_8("q4", "q6", "q7")
 #define EW_MVE_ROW_PRODUCTS_6 EW_MVE_ROW_PRODUCTS_5 EW_MVE_ROW_TIMES_8("q5", "q6", "q7")
 #define EW_MVE_ROW_PRODUCTS_7 EW_MVE_ROW_HOLD("q6", "0") EW_MVE_ROW_TIMES_8("q6", "q7", "q7") EW_MVE_ROW_PRODUCTS_6
-#define EW_MVE_ROW_PRODUCTS_8                                                                               \
-    EW_MVE_ROW_HOLD("q6", "0") EW_MVE_ROW_TIMES_8("q6", "q7", "q7") EW_MVE_ROW_HOLD("q6", "16")             \
-    EW_MVE_ROW_TIMES_8("q6", "q7", "q7") EW_MVE_ROW_PRODUCTS_6
+#define EW_MVE_ROW_PRODUCTS_8                                       \
+    EW_MVE_ROW_HOLD("q6", "0") EW_MVE_ROW_TIMES_8("q6", "q7", "q7") \
+    EW_MVE_ROW_HOLD("q6", "16") EW_MVE_ROW_TIMES_8("q6", "q7", "q7") EW_MVE_ROW_PRODUCTS_6
 
 /* Longer rows: all vectors but the last in a loop of four, those that are too many before it. */
 #define EW_MVE_ROW_PART EW_MVE_LOAD("q0", "r3") EW_MVE_ROW_TIMES_8("q0", "q6", "q7")
-#define EW_MVE_ROW_LOOP                                                                                         \
-    "ldr r11, [sp, #20]\n\t3:\n\t" EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_PART              \
-    "cmp r3, r11\n\tbne 3b\n\tvpst\n\tvldrbt.8 q0, [r3]\n\t" EW_MVE_ROW_TIMES_8("q0", "q6", "q7")
-#define EW_MVE_ROW_LOADS_N "ldr r2, [r11, #44]\n\tadd r2, r7\n\tstr r2, [sp, #20]\n\t"
-#define EW_MVE_ROW_LOADS_N0 EW_MVE_ROW_LOADS_N
-#define EW_MVE_ROW_LOADS_N1 EW_MVE_ROW_LOADS_N
-#define EW_MVE_ROW_LOADS_N2 EW_MVE_ROW_LOADS_N
-#define EW_MVE_ROW_LOADS_N3 EW_MVE_ROW_LOADS_N
-#define EW_MVE_ROW_PRODUCTS_N0 "mov r3, r7\n\t" EW_MVE_ROW_LOOP
-#define EW_MVE_ROW_PRODUCTS_N1 "mov r3, r7\n\t" EW_MVE_ROW_PART EW_MVE_ROW_LOOP
-#define EW_MVE_ROW_PRODUCTS_N2 "mov r3, r7\n\t" EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_LOOP
-#define EW_MVE_ROW_PRODUCTS_N3 "mov r3, r7\n\t" EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_LOOP
+#define EW_MVE_ROW_LOOP                                                                                               \
+    "ldr r11, [sp, #20]; 3: " EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_PART "cmp r3, r11; bne 3b; " \
+    "vpst; vldrbt.8 q0, [r3]; " EW_MVE_ROW_TIMES_8("q0", "q6", "q7")
+#define EW_MVE_ROW_LOADS_N0 "ldr r2, [r11, #44]; add r2, r7; str r2, [sp, #20]; "
+#define EW_MVE_ROW_LOADS_N1 EW_MVE_ROW_LOADS_N0
+#define EW_MVE_ROW_LOADS_N2 EW_MVE_ROW_LOADS_N0
+#define EW_MVE_ROW_LOADS_N3 EW_MVE_ROW_LOADS_N0
+#define EW_MVE_ROW_PRODUCTS_N0 "mov r3, r7; " EW_MVE_ROW_LOOP
+#define EW_MVE_ROW_PRODUCTS_N1 "mov r3, r7; " EW_MVE_ROW_PART EW_MVE_ROW_LOOP
+#define EW_MVE_ROW_PRODUCTS_N2 "mov r3, r7; " EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_LOOP
+#define EW_MVE_ROW_PRODUCTS_N3 "mov r3, r7; " EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_PART EW_MVE_ROW_LOOP
 
-#define EW_MVE_ROW_FUNCTION(name, loads, products, constants, requantize, next)                                 \
-    EW_MVE_NAKED void name(ew_rows_job__mve *job __attribute__((unused)))                                        \
-    {                                                                                                            \
-        __asm__ volatile(EW_MVE_ROW_ENTER loads "2:\n\t" EW_MVE_ROW_BIAS products EW_MVE_WEIGHTS("q7") constants  \
-                         requantize("r0", "r2", "r4", "r6", "r5", EW_MVE_STORE_4) EW_MVE_WEIGHTS("q7")           \
-                         requantize("r8", "r10", "r12", "lr", "r5", EW_MVE_STORE_4) next EW_MVE_ROW_LEAVE);      \
+#define EW_MVE_ROW_FUNCTION(name, loads, products, constants, requantize, next)                        \
+    EW_MVE_NAKED void name(ew_rows_job__mve *job __attribute__((unused)))                              \
+    {                                                                                                  \
+        __asm__ volatile(EW_MVE_ROW_ENTER loads                                                        \
+                         "2: " EW_MVE_ROW_BIAS products EW_MVE_WEIGHTS("q7") constants                 \
+                         requantize("r0", "r2", "r4", "r6", "r5", EW_MVE_STORE_4) EW_MVE_WEIGHTS("q7") \
+                         requantize("r8", "r10", "r12", "lr", "r5", EW_MVE_STORE_4)                    \
+                         next EW_MVE_ROW_LEAVE);                                                       \
     }
-#define EW_MVE_ROW_WAYS(n)                                                                                         \
-    EW_MVE_ROW_FUNCTION(ew_row_##n##_fast__mve, EW_MVE_ROW_LOADS_##n, EW_MVE_ROW_PRODUCTS_##n,                      \
-                        EW_MVE_CONSTANTS_FAST, EW_MVE_REQUANTIZE_FAST, EW_MVE_NEXT_FAST)                            \
-    EW_MVE_ROW_FUNCTION(ew_row_##n##_odd__mve, EW_MVE_ROW_LOADS_##n, EW_MVE_ROW_PRODUCTS_##n, EW_MVE_CONSTANTS_ODD, \
-                        EW_MVE_REQUANTIZE_ODD, EW_MVE_NEXT_ODD)                                                     \
-    EW_MVE_ROW_FUNCTION(ew_row_##n##_any__mve, EW_MVE_ROW_LOADS_##n, EW_MVE_ROW_PRODUCTS_##n, EW_MVE_CONSTANTS_ANY, \
-                        EW_MVE_REQUANTIZE_ANY, EW_MVE_NEXT_ANY)                                                     \
-    EW_INLINE void ew_row_##n##__mve(ew_rows_job__mve *job, int32_t way)                                           \
-    {                                                                                                              \
-        if (way == EW_MVE_FAST) {                                                                                  \
-            ew_row_##n##_fast__mve(job);                                                                           \
-        } else if (way == EW_MVE_FAST_ODD) {                                                                       \
-            ew_row_##n##_odd__mve(job);                                                                            \
-        } else {                                                                                                   \
-            ew_row_##n##_any__mve(job);                                                                            \
-        }                                                                                                          \
+/* clang-format on */
+
+#define EW_MVE_ROW_WAYS(n)                                                                                            \
+    EW_MVE_ROW_FUNCTION(ew_row_##n##_fast__mve, EW_MVE_ROW_LOADS_##n, EW_MVE_ROW_PRODUCTS_##n, EW_MVE_CONSTANTS_FAST, \
+                        EW_MVE_REQUANTIZE_FAST, EW_MVE_NEXT_FAST)                                                     \
+    EW_MVE_ROW_FUNCTION(ew_row_##n##_odd__mve, EW_MVE_ROW_LOADS_##n, EW_MVE_ROW_PRODUCTS_##n, EW_MVE_CONSTANTS_ODD,   \
+                        EW_MVE_REQUANTIZE_ODD, EW_MVE_NEXT_ODD)                                                       \
+    EW_MVE_ROW_FUNCTION(ew_row_##n##_any__mve, EW_MVE_ROW_LOADS_##n, EW_MVE_ROW_PRODUCTS_##n, EW_MVE_CONSTANTS_ANY,   \
+                        EW_MVE_REQUANTIZE_ANY, EW_MVE_NEXT_ANY)                                                       \
+    EW_INLINE void ew_row_##n##__mve(ew_rows_job__mve *job, int32_t way)                                              \
+    {                                                                                                                 \
+        if (way == EW_MVE_FAST) {                                                                                     \
+            ew_row_##n##_fast__mve(job);                                                                              \
+        } else if (way == EW_MVE_FAST_ODD) {                                                                          \
+            ew_row_##n##_odd__mve(job);                                                                               \
+        } else {                                                                                                      \
+            ew_row_##n##_any__mve(job);                                                                               \
+        }                                                                                                             \
     }
 
 EW_MVE_ROW_WAYS(1)

@@ -16,9 +16,9 @@ typedef struct {
 
 #if defined(__ARM_FEATURE_MVE)
 
-/* y[n,oy,ox,o] = clamp(rint(f32(bias[o] + sum over i of (x[n, oy*stride_h, ox*stride_w, i] - x_zero) * w[o,i]) * scale[o])
- *                + y_zero). w: the stream of ew_rows_q8__mve.h, x_zero in its bias. x and y may lie at any address, and do
- * not overlap. */
+/* y[n,oy,ox,o] = clamp(rint(f32(sum) * scale[o]) + y_zero), sum = bias[o] + sum over i of
+ * (x[n, oy*stride_h, ox*stride_w, i] - x_zero) * w[o,i]. w: the stream of ew_rows_q8__mve.h, x_zero in its bias. x and
+ * y may lie at any address, and do not overlap. */
 EW_KERNEL void ew_conv2d_1x1_q8__mve(const void *restrict x, const void *restrict w, void *restrict y,
                                      const ew_conv2d_1x1_q8__mve_params *p)
 {

@@ -1,11 +1,12 @@
 /* 3x3 convolution, int8, for MVE: stride 1 or 2, any padding.
  *
  * Four adjacent outputs of two channels at a time. For each row of the kernel the six (stride 2: nine) pixels that four
- * outputs need are loaded once, 16 channels of each, and meet the three weight vectors of both channels: 24 instructions
- * that multiply for 12 (15) that load. The eight outputs are requantized together and scattered.
+ * outputs need are loaded once, 16 channels of each, and meet the three weight vectors of both channels: 24
+ * instructions that multiply for 12 (15) that load. The eight outputs are requantized together and scattered.
  *
- * Three rows of x, with padding, are kept in `scratch` as a ring, so that no window meets a border: a row is copied once.
- * Pixels of up to 32 channels stand side by side; of more, all pixels' first 16 channels come first, and so on. */
+ * Three rows of x, with padding, are kept in `scratch` as a ring, so that no window meets a border: a row is copied
+ * once. Pixels of up to 32 channels stand side by side; of more, all pixels' first 16 channels come first, and so on.
+ */
 #ifndef EW_CONV2D_3X3_Q8__MVE_H
 #define EW_CONV2D_3X3_Q8__MVE_H
 
@@ -47,105 +48,113 @@ _Static_assert(offsetof(ew_conv2d_3x3_job__mve, w_end) == 20 && offsetof(ew_conv
                    offsetof(ew_conv2d_3x3_job__mve, chunks_step) == 48 && offsetof(ew_conv2d_3x3_job__mve, lo) == 64,
                "the assembly has these offsets");
 
+/* clang-format off */
 /* r1 weights, r3, r5, r9 rows, r7 y, r11 round; q0-q5 pixels, q6 weights, q7 where eight outputs go. Sums: r0, r2, r4,
- * r6 of the first channel, r8, r10, r12, lr of the second. Frame: 0 y, 4 w_end, 8 zero; more than 32 channels: 12 round, 16-24 rows, 28 chunk_step, 32 end of the chunks, 40-71 zeros; 136 job. */
-#define EW_MVE_3X3_W "vldrw.u32 q6, [r1], #16\n\t"
-#define EW_MVE_3X3_X(q, row, at) "vldrw.u32 " q ", [" row ", #" at "]\n\t"
-#define EW_MVE_3X3_MAC(a, acc, q) "vmladav" a ".s8 " acc ", " q ", q6\n\t"
+ * r6 of the first channel, r8, r10, r12, lr of the second. Frame: 0 y, 4 w_end, 8 zero; where there are more than 32
+ * channels 12 round, 16-24 rows, 28 chunk_step, 32 end of the chunks, 40-71 zeros; 136 job. */
+#define EW_MVE_3X3_W "vldrw.u32 q6, [r1], #16; "
+#define EW_MVE_3X3_X(q, row, at) "vldrw.u32 " q ", [" row ", #" at "]; "
+#define EW_MVE_3X3_MAC(a, acc, q) "vmladav" a ".s8 " acc ", " q ", q6; "
 
 /* One row of the kernel; `a` is "" for the first products and "a" where they are added; c0 to c8 are offsets of pixels,
  * `next` loads what the tap after needs. Loads stand between products: the two overlap. */
-#define EW_MVE_3X3_FIRST_TAP(a, row, c0, c1, c2, c3, next)                                                \
-    EW_MVE_3X3_X("q0", row, c0) EW_MVE_3X3_W EW_MVE_3X3_MAC(a, "r0", "q0")                                \
-    EW_MVE_3X3_X("q1", row, c1) EW_MVE_3X3_MAC(a, "r2", "q1") EW_MVE_3X3_X("q2", row, c2)                 \
-    EW_MVE_3X3_MAC(a, "r4", "q2") EW_MVE_3X3_X("q3", row, c3) EW_MVE_3X3_MAC(a, "r6", "q3")               \
-    EW_MVE_3X3_W EW_MVE_3X3_MAC(a, "r8", "q0") EW_MVE_3X3_MAC(a, "r10", "q1") next                        \
+#define EW_MVE_3X3_FIRST_TAP(a, row, c0, c1, c2, c3, next)                         \
+    EW_MVE_3X3_X("q0", row, c0) EW_MVE_3X3_W EW_MVE_3X3_MAC(a, "r0", "q0")         \
+    EW_MVE_3X3_X("q1", row, c1) EW_MVE_3X3_MAC(a, "r2", "q1")                      \
+    EW_MVE_3X3_X("q2", row, c2) EW_MVE_3X3_MAC(a, "r4", "q2")                      \
+    EW_MVE_3X3_X("q3", row, c3) EW_MVE_3X3_MAC(a, "r6", "q3")                      \
+    EW_MVE_3X3_W EW_MVE_3X3_MAC(a, "r8", "q0") EW_MVE_3X3_MAC(a, "r10", "q1") next \
     EW_MVE_3X3_MAC(a, "r12", "q2") EW_MVE_3X3_MAC(a, "lr", "q3")
-#define EW_MVE_3X3_TAP(x0, x1, x2, x3, next)                                                              \
-    EW_MVE_3X3_W EW_MVE_3X3_MAC("a", "r0", x0) EW_MVE_3X3_MAC("a", "r2", x1) EW_MVE_3X3_MAC("a", "r4", x2) \
-    EW_MVE_3X3_MAC("a", "r6", x3) EW_MVE_3X3_W EW_MVE_3X3_MAC("a", "r8", x0) EW_MVE_3X3_MAC("a", "r10", x1) next \
+#define EW_MVE_3X3_TAP(x0, x1, x2, x3, next)                                       \
+    EW_MVE_3X3_W EW_MVE_3X3_MAC("a", "r0", x0) EW_MVE_3X3_MAC("a", "r2", x1)       \
+    EW_MVE_3X3_MAC("a", "r4", x2) EW_MVE_3X3_MAC("a", "r6", x3)                    \
+    EW_MVE_3X3_W EW_MVE_3X3_MAC("a", "r8", x0) EW_MVE_3X3_MAC("a", "r10", x1) next \
     EW_MVE_3X3_MAC("a", "r12", x2) EW_MVE_3X3_MAC("a", "lr", x3)
-#define EW_MVE_3X3_ROW_S1(a, row, c0, c1, c2, c3, c4, c5, c6, c7, c8)                       \
-    EW_MVE_3X3_FIRST_TAP(a, row, c0, c1, c2, c3, EW_MVE_3X3_X("q4", row, c4))               \
-    EW_MVE_3X3_TAP("q1", "q2", "q3", "q4", EW_MVE_3X3_X("q5", row, c5))                     \
+#define EW_MVE_3X3_ROW_S1(a, row, c0, c1, c2, c3, c4, c5, c6, c7, c8)         \
+    EW_MVE_3X3_FIRST_TAP(a, row, c0, c1, c2, c3, EW_MVE_3X3_X("q4", row, c4)) \
+    EW_MVE_3X3_TAP("q1", "q2", "q3", "q4", EW_MVE_3X3_X("q5", row, c5))       \
     EW_MVE_3X3_TAP("q2", "q3", "q4", "q5", "")
 /* Stride 2: the taps come in the order 0, 2, 1, so that even pixels are loaded once. */
-#define EW_MVE_3X3_ROW_S2(a, row, c0, c1, c2, c3, c4, c5, c6, c7, c8)                       \
-    EW_MVE_3X3_FIRST_TAP(a, row, c0, c2, c4, c6, EW_MVE_3X3_X("q4", row, c8))               \
-    EW_MVE_3X3_TAP("q1", "q2", "q3", "q4", "")                                              \
+#define EW_MVE_3X3_ROW_S2(a, row, c0, c1, c2, c3, c4, c5, c6, c7, c8)         \
+    EW_MVE_3X3_FIRST_TAP(a, row, c0, c2, c4, c6, EW_MVE_3X3_X("q4", row, c8)) \
+    EW_MVE_3X3_TAP("q1", "q2", "q3", "q4", "")                                \
     EW_MVE_3X3_FIRST_TAP("a", row, c1, c3, c5, c7, "")
 
-/* All three rows for 16 channels: of 16, and the first and the second half of 32. */
-#define EW_MVE_3X3_ALL(stride, a, ...)                                                              \
-    EW_MVE_3X3_ROW_##stride(a, "r3", __VA_ARGS__) EW_MVE_3X3_ROW_##stride("a", "r5", __VA_ARGS__)   \
+/* All three rows for 16 channels: of 16, the first and the second half of 32, and in a loop. */
+#define EW_MVE_3X3_ALL(stride, a, ...)                                                            \
+    EW_MVE_3X3_ROW_##stride(a, "r3", __VA_ARGS__) EW_MVE_3X3_ROW_##stride("a", "r5", __VA_ARGS__) \
     EW_MVE_3X3_ROW_##stride("a", "r9", __VA_ARGS__)
 #define EW_MVE_3X3_SUMS_1(stride) EW_MVE_3X3_ALL(stride, "", "0", "16", "32", "48", "64", "80", "96", "112", "128")
-#define EW_MVE_3X3_SUMS_2(stride)                                                                         \
-    EW_MVE_3X3_ALL(stride, "", "0", "32", "64", "96", "128", "160", "192", "224", "256")                  \
+#define EW_MVE_3X3_SUMS_2(stride)                                                        \
+    EW_MVE_3X3_ALL(stride, "", "0", "32", "64", "96", "128", "160", "192", "224", "256") \
     EW_MVE_3X3_ALL(stride, "a", "16", "48", "80", "112", "144", "176", "208", "240", "272")
-#define EW_MVE_3X3_SUMS_N(stride)                                                                         \
-    "add r11, sp, #40\n\tldm r11, {r0, r2, r4, r6, r8, r10, r12, lr}\n\tldrd r11, r7, [sp, #28]\n\t3:\n\t" \
-    EW_MVE_3X3_ALL(stride, "a", "0", "16", "32", "48", "64", "80", "96", "112", "128")                    \
-    "add r3, r11\n\tadd r5, r11\n\tadd r9, r11\n\tcmp r3, r7\n\tbne 3b\n\t"                               \
-    "ldrd r3, r5, [sp, #16]\n\tldr r9, [sp, #24]\n\tldr r7, [sp]\n\tldr r11, [sp, #12]\n\t"
+#define EW_MVE_3X3_SUMS_N(stride)                                                              \
+    "add r11, sp, #40; ldm r11, {r0, r2, r4, r6, r8, r10, r12, lr}; ldrd r11, r7, [sp, #28]; " \
+    "3: " EW_MVE_3X3_ALL(stride, "a", "0", "16", "32", "48", "64", "80", "96", "112", "128")   \
+    "add r3, r11; add r5, r11; add r9, r11; cmp r3, r7; bne 3b; "                              \
+    "ldrd r3, r5, [sp, #16]; ldr r9, [sp, #24]; ldr r7, [sp]; ldr r11, [sp, #12]; "
 
-/* Eight sums to outputs, in halfwords: pixel by pixel, the first channel in the lower one. q0 is free by now, and so are
- * the sums once they are vectors. */
-#define EW_MVE_3X3_SCALE                                                                                          \
-    "vmov q6[2], q6[0], r0, r4\n\tvmov q6[3], q6[1], r2, r6\n\tvmov q0[2], q0[0], r8, r12\n\t"                    \
-    "vmov q0[3], q0[1], r10, lr\n\tldm r1!, {r0, r2, r4, r6}\n\tvadd.i32 q6, q6, r0\n\tvadd.i32 q0, q0, r4\n\t"   \
-    "vcvt.f32.s32 q6, q6\n\tvcvt.f32.s32 q0, q0\n\tvmul.f32 q6, q6, r2\n\tvmul.f32 q0, q0, r6\n\t"
-#define EW_MVE_3X3_ROUND "vadd.f32 q6, q6, r11\n\tvadd.f32 q0, q0, r11\n\tvmovnt.i32 q6, q0\n\t"
-#define EW_MVE_3X3_FAST EW_MVE_3X3_ROUND "vqmovnb.s16 q6, q6\n\t"
-#define EW_MVE_3X3_ODD EW_MVE_3X3_ROUND "ldr r0, [sp, #8]\n\tvadd.i16 q6, q6, r0\n\tvqmovnb.s16 q6, q6\n\t"
-#define EW_MVE_3X3_ANY                                                                                        \
-    "vcvtn.s32.f32 q6, q6\n\tvcvtn.s32.f32 q0, q0\n\tldr r0, [sp, #8]\n\tldr r2, [sp, #136]\n\t"              \
-    "vldrw.u32 q1, [r2, #64]\n\tvldrw.u32 q2, [r2, #80]\n\tvqadd.s32 q6, q6, r0\n\tvqadd.s32 q0, q0, r0\n\t"  \
-    "vmax.s32 q6, q6, q1\n\tvmax.s32 q0, q0, q1\n\tvmin.s32 q6, q6, q2\n\tvmin.s32 q0, q0, q2\n\t"            \
-    "vmovnt.i32 q6, q0\n\t"
-#define EW_MVE_3X3_STORE "vstrb.16 q6, [r7, q7]\n\tadds r7, #2\n\t"
+/* Eight sums to outputs, in halfwords: pixel by pixel, the first channel in the lower one. q0 is free by now, and so
+ * are the sums once they are vectors. */
+#define EW_MVE_3X3_SCALE                                                                                             \
+    "vmov q6[2], q6[0], r0, r4; vmov q6[3], q6[1], r2, r6; vmov q0[2], q0[0], r8, r12; vmov q0[3], q0[1], r10, lr; " \
+    "ldm r1!, {r0, r2, r4, r6}; vadd.i32 q6, q6, r0; vadd.i32 q0, q0, r4; "                                          \
+    "vcvt.f32.s32 q6, q6; vcvt.f32.s32 q0, q0; vmul.f32 q6, q6, r2; vmul.f32 q0, q0, r6; "
+#define EW_MVE_3X3_ROUND "vadd.f32 q6, q6, r11; vadd.f32 q0, q0, r11; vmovnt.i32 q6, q0; "
+#define EW_MVE_3X3_FAST EW_MVE_3X3_ROUND "vqmovnb.s16 q6, q6; "
+#define EW_MVE_3X3_ODD EW_MVE_3X3_ROUND "ldr r0, [sp, #8]; vadd.i16 q6, q6, r0; vqmovnb.s16 q6, q6; "
+#define EW_MVE_3X3_ANY                                                                                           \
+    "vcvtn.s32.f32 q6, q6; vcvtn.s32.f32 q0, q0; ldr r0, [sp, #8]; vqadd.s32 q6, q6, r0; vqadd.s32 q0, q0, r0; " \
+    "ldr r2, [sp, #136]; vldrw.u32 q1, [r2, #64]; vldrw.u32 q2, [r2, #80]; "                                     \
+    "vmax.s32 q6, q6, q1; vmax.s32 q0, q0, q1; vmin.s32 q6, q6, q2; vmin.s32 q0, q0, q2; vmovnt.i32 q6, q0; "
+#define EW_MVE_3X3_STORE "vstrb.16 q6, [r7, q7]; adds r7, #2; "
 
+/* What the loop over chunks keeps in the frame: for a tile, and for a pair of channels. */
 #define EW_MVE_3X3_TILE_1 ""
 #define EW_MVE_3X3_TILE_2 ""
-#define EW_MVE_3X3_TILE_N                                                                          \
-    "str r7, [sp]\n\tstr r11, [sp, #12]\n\tstrd r3, r5, [sp, #16]\n\tstr r9, [sp, #24]\n\t"        \
-    "ldrd r2, r4, [r0, #44]\n\tadd r4, r3\n\tstrd r2, r4, [sp, #28]\n\t"
+#define EW_MVE_3X3_TILE_N                                                           \
+    "str r7, [sp]; str r11, [sp, #12]; strd r3, r5, [sp, #16]; str r9, [sp, #24]; " \
+    "ldrd r2, r4, [r0, #44]; add r4, r3; strd r2, r4, [sp, #28]; "
 #define EW_MVE_3X3_PAIR_1 ""
 #define EW_MVE_3X3_PAIR_2 ""
-#define EW_MVE_3X3_PAIR_N "str r7, [sp]\n\t"
+#define EW_MVE_3X3_PAIR_N "str r7, [sp]; "
 
-#define EW_CONV2D_3X3_FUNCTION__MVE(name, n, stride, round)                                                        \
-    EW_MVE_NAKED void name(ew_conv2d_3x3_job__mve *job __attribute__((unused)))                                     \
-    {                                                                                                               \
-        __asm__ volatile(                                                                                           \
-            "push {r0, r4-r11, lr}\n\tvpush {d8-d15}\n\tsub sp, #72\n\t"                                            \
-            "ldr r3, [r0, #32]\n\tmovs r2, #0\n\tvidup.u16 q7, r2, #1\n\tvmov.i16 q0, #1\n\tvand q0, q0, q7\n\t"     \
-            "vshr.u16 q7, q7, #1\n\tvmul.i16 q7, q7, r3\n\tvadd.i16 q7, q7, q0\n\tadd r7, sp, #40\n\t"              \
-            "vmov.i32 q0, #0\n\tvstrw.32 q0, [r7]\n\tvstrw.32 q0, [r7, #16]\n\tldr r2, [r0, #20]\n\tldr r3, [r0, #40]\n\t" \
-            "strd r2, r3, [sp, #4]\n\t"                                                                             \
-            "1:\n\t" /* a tile */                                                                                   \
-            "ldr r0, [sp, #136]\n\tldrd r3, r5, [r0]\n\tldrd r9, r7, [r0, #8]\n\tldr r1, [r0, #16]\n\t"             \
-            "ldrd r2, r4, [r0, #28]\n\tadd r6, r3, r2\n\tadd r8, r5, r2\n\tstrd r6, r8, [r0]\n\tadd r6, r9, r2\n\t" \
-            "add r8, r7, r4, lsl #2\n\tstrd r6, r8, [r0, #8]\n\tldr r11, [r0, #36]\n\t" EW_MVE_3X3_TILE_##n         \
-            "2:\n\t" /* two channels */                                                                             \
-            EW_MVE_3X3_SUMS_##n(stride) EW_MVE_3X3_SCALE round EW_MVE_3X3_STORE EW_MVE_3X3_PAIR_##n                 \
-            "ldr r0, [sp, #4]\n\tcmp r1, r0\n\tbne 2b\n\t"                                                          \
-            "ldr r0, [sp, #136]\n\tldr r2, [r0, #24]\n\tsubs r2, #1\n\tstr r2, [r0, #24]\n\tbne 1b\n\t"             \
-            "add sp, #72\n\tvpop {d8-d15}\n\tpop {r0, r4-r11, pc}\n\t");                                            \
+#define EW_CONV2D_3X3_FUNCTION__MVE(name, n, stride, round)                                            \
+    EW_MVE_NAKED void name(ew_conv2d_3x3_job__mve *job __attribute__((unused)))                        \
+    {                                                                                                  \
+        __asm__ volatile(                                                                              \
+            "push {r0, r4-r11, lr}; vpush {d8-d15}; sub sp, #72; "                                     \
+            /* q7: 0, 1, out_c, out_c + 1, 2 * out_c, ... */                                           \
+            "ldr r3, [r0, #32]; movs r2, #0; vidup.u16 q7, r2, #1; vmov.i16 q0, #1; vand q0, q0, q7; " \
+            "vshr.u16 q7, q7, #1; vmul.i16 q7, q7, r3; vadd.i16 q7, q7, q0; "                          \
+            "add r7, sp, #40; vmov.i32 q0, #0; vstrw.32 q0, [r7]; vstrw.32 q0, [r7, #16]; "            \
+            "ldr r2, [r0, #20]; ldr r3, [r0, #40]; strd r2, r3, [sp, #4]; "                            \
+            "1: " /* a tile */                                                                         \
+            "ldr r0, [sp, #136]; ldrd r3, r5, [r0]; ldrd r9, r7, [r0, #8]; ldr r1, [r0, #16]; "        \
+            "ldrd r2, r4, [r0, #28]; add r6, r3, r2; add r8, r5, r2; strd r6, r8, [r0]; "              \
+            "add r6, r9, r2; add r8, r7, r4, lsl #2; strd r6, r8, [r0, #8]; ldr r11, [r0, #36]; "      \
+            EW_MVE_3X3_TILE_##n                                                                        \
+            "2: " /* two channels */                                                                   \
+            EW_MVE_3X3_SUMS_##n(stride) EW_MVE_3X3_SCALE round EW_MVE_3X3_STORE EW_MVE_3X3_PAIR_##n    \
+            "ldr r0, [sp, #4]; cmp r1, r0; bne 2b; "                                                   \
+            "ldr r0, [sp, #136]; ldr r2, [r0, #24]; subs r2, #1; str r2, [r0, #24]; bne 1b; "          \
+            "add sp, #72; vpop {d8-d15}; pop {r0, r4-r11, pc}; ");                                     \
     }
-#define EW_CONV2D_3X3_WAYS__MVE(name, n, stride)                                     \
-    EW_CONV2D_3X3_FUNCTION__MVE(name##_fast__mve, n, stride, EW_MVE_3X3_FAST)  \
-    EW_CONV2D_3X3_FUNCTION__MVE(name##_odd__mve, n, stride, EW_MVE_3X3_ODD)    \
-    EW_CONV2D_3X3_FUNCTION__MVE(name##_any__mve, n, stride, EW_MVE_3X3_ANY)    \
-    EW_INLINE void name##__mve(ew_conv2d_3x3_job__mve *job, int32_t way)             \
-    {                                                                                \
-        if (way == EW_MVE_FAST) {                                                    \
-            name##_fast__mve(job);                                                   \
-        } else if (way == EW_MVE_FAST_ODD) {                                         \
-            name##_odd__mve(job);                                                    \
-        } else {                                                                     \
-            name##_any__mve(job);                                                    \
-        }                                                                            \
+/* clang-format on */
+
+#define EW_CONV2D_3X3_WAYS__MVE(name, n, stride)                              \
+    EW_CONV2D_3X3_FUNCTION__MVE(name##_fast__mve, n, stride, EW_MVE_3X3_FAST) \
+    EW_CONV2D_3X3_FUNCTION__MVE(name##_odd__mve, n, stride, EW_MVE_3X3_ODD)   \
+    EW_CONV2D_3X3_FUNCTION__MVE(name##_any__mve, n, stride, EW_MVE_3X3_ANY)   \
+    EW_INLINE void name##__mve(ew_conv2d_3x3_job__mve *job, int32_t way)      \
+    {                                                                         \
+        if (way == EW_MVE_FAST) {                                             \
+            name##_fast__mve(job);                                            \
+        } else if (way == EW_MVE_FAST_ODD) {                                  \
+            name##_odd__mve(job);                                             \
+        } else {                                                              \
+            name##_any__mve(job);                                             \
+        }                                                                     \
     }
 
 EW_CONV2D_3X3_WAYS__MVE(ew_conv2d_3x3_c16_s1, 1, S1)
@@ -181,14 +190,16 @@ EW_INLINE void ew_conv2d_3x3_fill__mve(int8_t *row, const int8_t *x, int32_t pix
     const int8x16_t zero = vdupq_n_s8((int8_t)x_zero);
     for (int32_t c = 0; c < in_c; c += 16) {
         const mve_pred16_t there = vctp8q((uint32_t)(in_c - c));
-        const int8_t *from = x + c;
         int8_t *to = row + c / 16 * chunk_step;
         if (x == NULL) {
             for (int32_t i = 0; i < pixels; ++i) {
                 vst1q_s8(to, zero);
                 to += pixel_step;
             }
-        } else if (in_c - c >= 16) {
+            continue;
+        }
+        const int8_t *from = x + c;
+        if (in_c - c >= 16) {
             for (int32_t i = 0; i < pixels; ++i) {
                 vst1q_s8(to, vldrbq_s8(from));
                 from += in_c;
@@ -204,8 +215,8 @@ EW_INLINE void ew_conv2d_3x3_fill__mve(int8_t *row, const int8_t *x, int32_t pix
     }
 }
 
-/* y[n,oy,ox,o] = clamp(rint(f32(bias[o] + sum over ky,kx,i of (x[n, oy*stride - pad_top + ky, ox*stride - pad_left + kx, i]
- *                - x_zero) * w[o,ky,kx,i]) * scale[o]) + y_zero); taps outside x count 0.
+/* y[n,oy,ox,o] = clamp(rint(f32(sum) * scale[o]) + y_zero), sum = bias[o] + sum over ky,kx,i of
+ * (x[n, oy*stride - pad_top + ky, ox*stride - pad_left + kx, i] - x_zero) * w[o,ky,kx,i]; taps outside x count 0.
  * w, packed by generator/kernels/mve_conv.py, 16-byte aligned, in_c padded to a multiple of 16 with zeros:
  *     [out_c / 2] of { int8 [in_c / 16][3 ky][3 taps][2][16]; { int32 bias; float scale; } [2] }
  * where taps are kx 0, 1, 2 for stride 1 and 0, 2, 1 for stride 2, and bias has x_zero folded in. scratch:

@@ -10,14 +10,23 @@
 
 #include <string.h>
 
-/* Copies `bytes` bytes, by words as far as they go: windows are short, and small C libraries copy byte by byte. */
+/* In a loop of stores: keeps gcc from calling memmove or memset, which small C libraries have byte by byte. */
+#if defined(__GNUC__) && (defined(__arm__) || defined(__riscv))
+#define EW_STAYS_A_LOOP __asm__ volatile("")
+#else
+#define EW_STAYS_A_LOOP (void)0
+#endif
+
+/* Copies `bytes` bytes, by words as far as they go: windows are short. */
 EW_INLINE void ew_copy_bytes_q(uint8_t *restrict to, const uint8_t *restrict from, int32_t bytes)
 {
     int32_t i = 0;
     for (; i + 4 <= bytes; i += 4) {
+        EW_STAYS_A_LOOP;
         memcpy(to + i, from + i, 4);
     }
     for (; i < bytes; ++i) {
+        EW_STAYS_A_LOOP;
         to[i] = from[i];
     }
 }
@@ -25,6 +34,7 @@ EW_INLINE void ew_copy_bytes_q(uint8_t *restrict to, const uint8_t *restrict fro
 EW_INLINE void ew_fill_q(int32_t type, void *y, int32_t count, int32_t value)
 {
     for (int32_t i = 0; i < count; ++i) {
+        EW_STAYS_A_LOOP;
         ew_store_q(type, y, i, value);
     }
 }

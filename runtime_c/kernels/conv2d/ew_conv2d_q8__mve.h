@@ -1,5 +1,5 @@
-/* Two-dimensional convolution of any kernel, int8, for MVE: first layers with few channels, and what has no kernel of its
- * own.
+/* Two-dimensional convolution of any kernel, int8, for MVE: first layers with few channels, and what has no kernel of
+ * its own.
  *
  * For one column of outputs, the columns of x that it reads are copied side by side, with padding: then a window is one
  * run of kernel_h * kernel_w * in_c bytes, the windows of the outputs below follow at a fixed distance, and the product
@@ -33,8 +33,8 @@ typedef struct {
 #if defined(__ARM_FEATURE_MVE)
 
 /* Copies `rows` runs of `run` bytes; with `flip`, from uint8 to int8. */
-EW_INLINE void ew_copy_runs_q8__mve(const int8_t *x, int32_t x_step, int8_t *y, int32_t y_step, int32_t rows, int32_t run,
-                                    int32_t flip)
+EW_INLINE void ew_copy_runs_q8__mve(const int8_t *x, int32_t x_step, int8_t *y, int32_t y_step, int32_t rows,
+                                    int32_t run, int32_t flip)
 {
     if (run <= 16) {
         const mve_pred16_t there = vctp8q((uint32_t)run);
@@ -57,8 +57,8 @@ EW_INLINE void ew_copy_runs_q8__mve(const int8_t *x, int32_t x_step, int8_t *y, 
     }
 }
 
-/* y[n,oy,ox,o] = clamp(rint(f32(bias[o] + sum over ky,kx,i of (x[n, oy*stride_h - pad_top + ky,
- *                ox*stride_w - pad_left + kx*dilation_w, i] - x_zero) * w[o,ky,kx,i]) * scale[o]) + y_zero); taps outside x
+/* y[n,oy,ox,o] = clamp(rint(f32(sum) * scale[o]) + y_zero), sum = bias[o] + sum over ky,kx,i of
+ * (x[n, oy*stride_h - pad_top + ky, ox*stride_w - pad_left + kx*dilation_w, i] - x_zero) * w[o,ky,kx,i]; taps outside x
  * count 0. w: the stream of ew_rows_q8__mve.h, of rows of kernel_h * kernel_w * in_c, x_zero in its bias. scratch:
  * EW_CONV2D_SCRATCH__MVE bytes. x and y may lie at any address, and do not overlap. */
 EW_KERNEL void ew_conv2d_q8__mve(const void *restrict x, const void *restrict w, void *restrict scratch,
@@ -79,8 +79,9 @@ EW_KERNEL void ew_conv2d_q8__mve(const void *restrict x, const void *restrict w,
                     ew_mve_fill(copy, p->x_zero, rows * row);
                 }
                 const int32_t joined = p->dilation_w == 1 ? taps.end - taps.begin : 1; /* taps of one run */
-                for (int32_t kx = taps.begin; kx < taps.end; kx += joined) {
-                    const int32_t from = ((n * p->in_h + iy + inside.begin) * p->in_w + ix + kx * p->dilation_w) * p->in_c;
+                for (int32_t kx = taps.begin; kx < taps.end && inside.begin < inside.end; kx += joined) {
+                    const int32_t from =
+                        ((n * p->in_h + iy + inside.begin) * p->in_w + ix + kx * p->dilation_w) * p->in_c;
                     ew_copy_runs_q8__mve((const int8_t *)x + from, p->in_w * p->in_c,
                                          copy + inside.begin * row + kx * p->in_c, row, inside.end - inside.begin,
                                          joined * p->in_c, p->x_flip);

@@ -1,8 +1,9 @@
 /* Depthwise 3x3 convolution, int8, for MVE: stride 1 or 2, any padding.
  *
- * Two columns of outputs at a time. The four (stride 2: five) columns of x that they need are turned into a strip for each
- * of 16 channels, pixels row by row, so that a load of 16 bytes holds all that two rows of outputs (stride 2: one) need,
- * and a weight vector with the nine taps where they belong makes an output of it. Four sums are requantized together. */
+ * Two columns of outputs at a time. The four (stride 2: five) columns of x that they need are turned into a strip for
+ * each of 16 channels, pixels row by row, so that a load of 16 bytes holds all that two rows of outputs (stride 2: one)
+ * need, and a weight vector with the nine taps where they belong makes an output of it. Four sums are requantized
+ * together. */
 #ifndef EW_DEPTHWISE_3X3_Q8__MVE_H
 #define EW_DEPTHWISE_3X3_Q8__MVE_H
 
@@ -38,7 +39,7 @@ typedef struct {
     const uint8_t *w;
     int32_t plane_bytes;
     int32_t in_c;
-    int32_t row_bytes; /* of y */
+    int32_t row_bytes;          /* of y */
     int32_t strips, pairs, odd; /* pairs of rows of a strip, and 1 where a row is left over */
     int32_t channels;
     float round;
@@ -52,80 +53,86 @@ _Static_assert(offsetof(ew_depthwise_3x3_job__mve, strips) == 24 && offsetof(ew_
                    offsetof(ew_depthwise_3x3_job__mve, taps) == 48 && offsetof(ew_depthwise_3x3_job__mve, lo) == 64,
                "the assembly has these offsets");
 
-/* Which weight each of the 16 bytes is for; the tenth is 0. Stride 1: outputs (0,0), (0,1), (1,0), (1,1) of a strip four
- * wide. Stride 2: the two of a row of a strip five wide. */
-static const uint8_t ew_depthwise_3x3_taps_s1__mve[4][16] EW_ALIGN(4) __attribute__((unused)) = {
-    {0, 1, 2, 9, 3, 4, 5, 9, 6, 7, 8, 9, 9, 9, 9, 9}, {9, 0, 1, 2, 9, 3, 4, 5, 9, 6, 7, 8, 9, 9, 9, 9},
-    {9, 9, 9, 9, 0, 1, 2, 9, 3, 4, 5, 9, 6, 7, 8, 9}, {9, 9, 9, 9, 9, 0, 1, 2, 9, 3, 4, 5, 9, 6, 7, 8}};
+/* Which weight each of the 16 bytes is for; the tenth is 0. Stride 1: outputs (0,0), (0,1), (1,0), (1,1) of a strip
+ * four wide. Stride 2: the two of a row of a strip five wide. */
+static const uint8_t ew_depthwise_3x3_taps_s1__mve[4][16] EW_ALIGN(4)
+    __attribute__((unused)) = {{0, 1, 2, 9, 3, 4, 5, 9, 6, 7, 8, 9, 9, 9, 9, 9},
+                               {9, 0, 1, 2, 9, 3, 4, 5, 9, 6, 7, 8, 9, 9, 9, 9},
+                               {9, 9, 9, 9, 0, 1, 2, 9, 3, 4, 5, 9, 6, 7, 8, 9},
+                               {9, 9, 9, 9, 9, 0, 1, 2, 9, 3, 4, 5, 9, 6, 7, 8}};
 static const uint8_t ew_depthwise_3x3_taps_s2__mve[2][16] EW_ALIGN(4) __attribute__((unused)) = {
     {0, 1, 2, 9, 9, 3, 4, 5, 9, 9, 6, 7, 8, 9, 9, 9}, {9, 9, 0, 1, 2, 9, 9, 3, 4, 5, 9, 9, 6, 7, 8, 9}};
 
-/* r1 strip, r3 y, r5 two rows of y in bytes, r7 bias, r9 scale, r11 round, r8 zero, r10 strips left, r12 y of the strip;
- * q0-q3 weights, q4 pixels, q7 where four outputs go. Frame: 0-15 offsets at first; then 0 pairs, 4 odd, 8 two pixels of
- * y; 96 job. */
-#define EW_MVE_DW3_MAC(acc, w) "vmladav.s8 " acc ", q4, " w "\n\t"
-#define EW_MVE_DW3_SUMS_S1                                                                        \
-    "vldrb.8 q4, [r1], #8\n\t" EW_MVE_DW3_MAC("r0", "q0") EW_MVE_DW3_MAC("r2", "q1")              \
+/* clang-format off */
+/* r1 strip, r3 y, r5 two rows of y in bytes, r7 bias, r9 scale, r11 round, r8 zero, r10 strips left, r12 y of the
+ * strip; q0-q3 weights, q4 pixels, q7 where four outputs go. Frame: 0-15 offsets at first; then 0 pairs, 4 odd, 8 two
+ * pixels of y; 96 job. */
+#define EW_MVE_DW3_MAC(acc, w) "vmladav.s8 " acc ", q4, " w "; "
+#define EW_MVE_DW3_SUMS_S1                                                         \
+    "vldrb.8 q4, [r1], #8; " EW_MVE_DW3_MAC("r0", "q0") EW_MVE_DW3_MAC("r2", "q1") \
     EW_MVE_DW3_MAC("r4", "q2") EW_MVE_DW3_MAC("r6", "q3")
-#define EW_MVE_DW3_SUMS_S2                                                                        \
-    "vldrb.8 q4, [r1], #10\n\t" EW_MVE_DW3_MAC("r0", "q0") EW_MVE_DW3_MAC("r2", "q1")             \
-    "vldrb.8 q4, [r1], #10\n\t" EW_MVE_DW3_MAC("r4", "q0") EW_MVE_DW3_MAC("r6", "q1")
-#define EW_MVE_DW3_FAST "vadd.f32 q6, q6, r11\n\tvqmovnb.s16 q6, q6\n\t"
-#define EW_MVE_DW3_ODD "vadd.f32 q6, q6, r11\n\tvadd.i16 q6, q6, r8\n\tvqmovnb.s16 q6, q6\n\t"
-#define EW_MVE_DW3_ANY                                                                            \
-    "ldr r0, [sp, #96]\n\tvcvtn.s32.f32 q6, q6\n\tvldrw.u32 q4, [r0, #64]\n\tvqadd.s32 q6, q6, r8\n\t" \
-    "vldrw.u32 q5, [r0, #80]\n\tvmax.s32 q6, q6, q4\n\tvmin.s32 q6, q6, q5\n\t"
-#define EW_MVE_DW3_TILE(sums, round)                                                              \
-    sums "vmov q6[2], q6[0], r0, r4\n\tvmov q6[3], q6[1], r2, r6\n\tvadd.i32 q6, q6, r7\n\t"      \
-    "vcvt.f32.s32 q6, q6\n\tvmul.f32 q6, q6, r9\n\t" round "vstrb.32 q6, [r3, q7]\n\tadd r3, r5\n\t"
-#define EW_MVE_DW3_WEIGHTS(q) "vldrw.u32 q6, [r4], #16\n\tvldrb.u8 " q ", [r2, q6]\n\t"
-#define EW_MVE_DW3_WEIGHTS_S1 \
-    EW_MVE_DW3_WEIGHTS("q0") EW_MVE_DW3_WEIGHTS("q1") EW_MVE_DW3_WEIGHTS("q2") EW_MVE_DW3_WEIGHTS("q3")
+#define EW_MVE_DW3_SUMS_S2                                                          \
+    "vldrb.8 q4, [r1], #10; " EW_MVE_DW3_MAC("r0", "q0") EW_MVE_DW3_MAC("r2", "q1") \
+    "vldrb.8 q4, [r1], #10; " EW_MVE_DW3_MAC("r4", "q0") EW_MVE_DW3_MAC("r6", "q1")
+#define EW_MVE_DW3_FAST "vadd.f32 q6, q6, r11; vqmovnb.s16 q6, q6; "
+#define EW_MVE_DW3_ODD "vadd.f32 q6, q6, r11; vadd.i16 q6, q6, r8; vqmovnb.s16 q6, q6; "
+#define EW_MVE_DW3_ANY                                                \
+    "vcvtn.s32.f32 q6, q6; vqadd.s32 q6, q6, r8; ldr r0, [sp, #96]; " \
+    "vldrw.u32 q4, [r0, #64]; vldrw.u32 q5, [r0, #80]; vmax.s32 q6, q6, q4; vmin.s32 q6, q6, q5; "
+#define EW_MVE_DW3_TILE(sums, round)                                              \
+    sums                                                                          \
+    "vmov q6[2], q6[0], r0, r4; vmov q6[3], q6[1], r2, r6; vadd.i32 q6, q6, r7; " \
+    "vcvt.f32.s32 q6, q6; vmul.f32 q6, q6, r9; " round "vstrb.32 q6, [r3, q7]; add r3, r5; "
+#define EW_MVE_DW3_WEIGHTS(q) "vldrw.u32 q6, [r4], #16; vldrb.u8 " q ", [r2, q6]; "
 #define EW_MVE_DW3_WEIGHTS_S2 EW_MVE_DW3_WEIGHTS("q0") EW_MVE_DW3_WEIGHTS("q1")
+#define EW_MVE_DW3_WEIGHTS_S1 EW_MVE_DW3_WEIGHTS_S2 EW_MVE_DW3_WEIGHTS("q2") EW_MVE_DW3_WEIGHTS("q3")
 
-/* `back`: bytes from the row that is left over to the one before; `gap`: from the end of a strip's last pair to the next
- * strip. */
-#define EW_DEPTHWISE_3X3_FUNCTION__MVE(name, weights, sums, back, gap, round)                                          \
-    EW_MVE_NAKED void name(ew_depthwise_3x3_job__mve *job __attribute__((unused)))                                      \
-    {                                                                                                                   \
-        __asm__ volatile(                                                                                               \
-            "push {r0, r4-r11, lr}\n\tvpush {d8-d15}\n\tsub sp, #32\n\t"                                                \
-            "ldrd r5, r6, [r0, #16]\n\tmovs r4, #0\n\tadd r7, r5, r6\n\tstrd r4, r5, [sp]\n\tstrd r6, r7, [sp, #8]\n\t" \
-            "mov r1, sp\n\tvldrw.u32 q7, [r1]\n\tldrd r1, r2, [r0, #28]\n\tlsls r3, r5, #1\n\tstrd r1, r2, [sp]\n\t"    \
-            "str r3, [sp, #8]\n\tlsls r5, r6, #1\n\tldrd r11, r8, [r0, #40]\n\t"                                        \
-            "1:\n\t" /* a channel */                                                                                    \
-            "ldr r0, [sp, #96]\n\tldrd r1, r12, [r0]\n\tldr r2, [r0, #12]\n\tadd r2, r1\n\tadd r4, r12, #1\n\t"         \
-            "strd r2, r4, [r0]\n\tldr r2, [r0, #8]\n\tldr r7, [r2], #4\n\tldr r9, [r2], #4\n\tldr r4, [r0, #48]\n\t"    \
-            weights "adds r2, #10\n\tstr r2, [r0, #8]\n\tldr r10, [r0, #24]\n\t"                                        \
-            "2:\n\t" /* a strip */                                                                                      \
-            "mov r3, r12\n\tldr r0, [sp]\n\twls lr, r0, 4f\n\t"                                                         \
-            "3:\n\t" EW_MVE_DW3_TILE(sums, round) "le lr, 3b\n\t"                                                       \
-            "4:\n\tldr r0, [sp, #4]\n\tcmp r0, #0\n\tbeq 5f\n\t"                                                        \
-            "subs r1, #" back "\n\tsub r3, r3, r5, lsr #1\n\t" EW_MVE_DW3_TILE(sums, round)                             \
-            "5:\n\tldr r0, [sp, #8]\n\tadds r1, #" gap "\n\tadd r12, r0\n\tsubs r10, #1\n\tbne 2b\n\t"                  \
-            "ldr r0, [sp, #96]\n\tldr r2, [r0, #36]\n\tsubs r2, #1\n\tstr r2, [r0, #36]\n\tbne 1b\n\t"                  \
-            "add sp, #32\n\tvpop {d8-d15}\n\tpop {r0, r4-r11, pc}\n\t");                                                \
+/* `back`: bytes from the row that is left over to the one before; `gap`: from the end of a strip's last pair to the
+ * next strip. */
+#define EW_DEPTHWISE_3X3_FUNCTION__MVE(name, weights, sums, back, gap, round)                                      \
+    EW_MVE_NAKED void name(ew_depthwise_3x3_job__mve *job __attribute__((unused)))                                 \
+    {                                                                                                              \
+        __asm__ volatile(                                                                                          \
+            "push {r0, r4-r11, lr}; vpush {d8-d15}; sub sp, #32; "                                                 \
+            "ldrd r5, r6, [r0, #16]; movs r4, #0; add r7, r5, r6; strd r4, r5, [sp]; strd r6, r7, [sp, #8]; "      \
+            "mov r1, sp; vldrw.u32 q7, [r1]; "                                                                     \
+            "ldrd r1, r2, [r0, #28]; strd r1, r2, [sp]; lsls r3, r5, #1; str r3, [sp, #8]; lsls r5, r6, #1; "      \
+            "ldrd r11, r8, [r0, #40]; "                                                                            \
+            "1: " /* a channel */                                                                                  \
+            "ldr r0, [sp, #96]; ldrd r1, r12, [r0]; ldr r2, [r0, #12]; add r2, r1; add r4, r12, #1; "              \
+            "strd r2, r4, [r0]; ldr r2, [r0, #8]; ldr r7, [r2], #4; ldr r9, [r2], #4; ldr r4, [r0, #48]; " weights \
+            "adds r2, #10; str r2, [r0, #8]; ldr r10, [r0, #24]; "                                                 \
+            "2: " /* a strip */                                                                                    \
+            "mov r3, r12; ldr r0, [sp]; wls lr, r0, 4f; "                                                          \
+            "3: " EW_MVE_DW3_TILE(sums, round) "le lr, 3b; "                                                       \
+            "4: ldr r0, [sp, #4]; cmp r0, #0; beq 5f; "                                                            \
+            "subs r1, #" back "; sub r3, r3, r5, lsr #1; " EW_MVE_DW3_TILE(sums, round)                            \
+            "5: ldr r0, [sp, #8]; adds r1, #" gap "; add r12, r0; subs r10, #1; bne 2b; "                          \
+            "ldr r0, [sp, #96]; ldr r2, [r0, #36]; subs r2, #1; str r2, [r0, #36]; bne 1b; "                       \
+            "add sp, #32; vpop {d8-d15}; pop {r0, r4-r11, pc}; ");                                                 \
     }
-#define EW_DEPTHWISE_3X3_WAYS__MVE(name, weights, sums, back, gap)                                 \
-    EW_DEPTHWISE_3X3_FUNCTION__MVE(name##_fast__mve, weights, sums, back, gap, EW_MVE_DW3_FAST)    \
-    EW_DEPTHWISE_3X3_FUNCTION__MVE(name##_odd__mve, weights, sums, back, gap, EW_MVE_DW3_ODD)      \
-    EW_DEPTHWISE_3X3_FUNCTION__MVE(name##_any__mve, weights, sums, back, gap, EW_MVE_DW3_ANY)      \
-    EW_INLINE void name##__mve(ew_depthwise_3x3_job__mve *job, int32_t way)                        \
-    {                                                                                              \
-        if (way == EW_MVE_FAST) {                                                                  \
-            name##_fast__mve(job);                                                                 \
-        } else if (way == EW_MVE_FAST_ODD) {                                                       \
-            name##_odd__mve(job);                                                                  \
-        } else {                                                                                   \
-            name##_any__mve(job);                                                                  \
-        }                                                                                          \
+/* clang-format on */
+
+#define EW_DEPTHWISE_3X3_WAYS__MVE(name, weights, sums, back, gap)                              \
+    EW_DEPTHWISE_3X3_FUNCTION__MVE(name##_fast__mve, weights, sums, back, gap, EW_MVE_DW3_FAST) \
+    EW_DEPTHWISE_3X3_FUNCTION__MVE(name##_odd__mve, weights, sums, back, gap, EW_MVE_DW3_ODD)   \
+    EW_DEPTHWISE_3X3_FUNCTION__MVE(name##_any__mve, weights, sums, back, gap, EW_MVE_DW3_ANY)   \
+    EW_INLINE void name##__mve(ew_depthwise_3x3_job__mve *job, int32_t way)                     \
+    {                                                                                           \
+        if (way == EW_MVE_FAST) {                                                               \
+            name##_fast__mve(job);                                                              \
+        } else if (way == EW_MVE_FAST_ODD) {                                                    \
+            name##_odd__mve(job);                                                               \
+        } else {                                                                                \
+            name##_any__mve(job);                                                               \
+        }                                                                                       \
     }
 
 EW_DEPTHWISE_3X3_WAYS__MVE(ew_depthwise_3x3_s1, EW_MVE_DW3_WEIGHTS_S1, EW_MVE_DW3_SUMS_S1, "4", "8")
 EW_DEPTHWISE_3X3_WAYS__MVE(ew_depthwise_3x3_s2, EW_MVE_DW3_WEIGHTS_S2, EW_MVE_DW3_SUMS_S2, "10", "5")
 
-/* One column of a strip, or (pair) two: those rows of it that lie inside x. from: the column's pixel in the strip's first
- * row; it may lie outside x where clipped. */
+/* One column of a strip, or (pair) two: those rows of it that lie inside x. from: the column's pixel in the strip's
+ * first row; it may lie outside x where clipped. */
 EW_INLINE void ew_depthwise_3x3_column__mve(const int8_t *x, int32_t from, int8_t *to, ew_range rows, int32_t channels,
                                             int32_t pair, const ew_depthwise_3x3_q8__mve_params *p)
 {
@@ -181,7 +188,7 @@ EW_INLINE void ew_depthwise_3x3_strips__mve(const int8_t *x, const uint8_t *w, i
                 const int32_t from = ((n * p->in_h + iy) * p->in_w + at) * p->in_c + c;
                 /* Two columns at an even place of a strip of even width go together. */
                 const int32_t pair = p->stride == 1 && j % 2 == 0 && at >= 0 && at + 1 < p->in_w;
-                if (at >= 0 && at < p->in_w) {
+                if (at >= 0 && at < p->in_w && rows.begin < rows.end) {
                     ew_depthwise_3x3_column__mve(x, from, strip + j, rows, left, pair, p);
                 }
                 j += pair;
@@ -200,11 +207,11 @@ EW_INLINE void ew_depthwise_3x3_strips__mve(const int8_t *x, const uint8_t *w, i
     }
 }
 
-/* y[n,oy,ox,c] = clamp(rint(f32(bias[c] + sum over ky,kx of (x[n, oy*stride - pad_top + ky, ox*stride - pad_left + kx, c]
- *                - x_zero) * w[c,ky,kx]) * scale[c]) + y_zero); taps outside x count 0. x: [batch][in_h][in_w][in_c], y:
- * [batch][out_h][out_w][in_c]; any address, they do not overlap. w, packed by generator/kernels/mve_depthwise.py, any
- * alignment: a channel is int32 bias (x_zero folded in), float scale, int8 w[9], a zero. scratch:
- * EW_DEPTHWISE_3X3_SCRATCH__MVE bytes, at an even address. */
+/* y[n,oy,ox,c] = clamp(rint(f32(sum) * scale[c]) + y_zero), sum = bias[c] + sum over ky,kx of
+ * (x[n, oy*stride - pad_top + ky, ox*stride - pad_left + kx, c] - x_zero) * w[c,ky,kx]; taps outside x count 0.
+ * x: [batch][in_h][in_w][in_c], y: [batch][out_h][out_w][in_c]; any address, they do not overlap. w, packed by
+ * generator/kernels/mve_depthwise.py, any alignment: a channel is int32 bias (x_zero folded in), float scale, int8
+ * w[9], a zero. scratch: EW_DEPTHWISE_3X3_SCRATCH__MVE bytes, at an even address. */
 EW_KERNEL void ew_depthwise_3x3_q8__mve(const void *restrict x, const uint8_t *restrict w, void *restrict scratch,
                                         void *restrict y, const ew_depthwise_3x3_q8__mve_params *p)
 {

@@ -8,18 +8,18 @@
 #include "ew_rows_q8__mve.h"
 
 typedef struct {
-    int32_t rows;  /* samples */
-    int32_t count; /* elements of a row of x */
-    int32_t outs;  /* elements of a row of y */
+    int32_t rows;   /* samples */
+    int32_t count;  /* elements of a row of x */
+    int32_t outs;   /* elements of a row of y */
     int32_t x_flip; /* 1: x is uint8, and is copied to scratch as int8 */
     ew_mve_output out;
 } ew_fully_connected_q8__mve_params;
 
 #if defined(__ARM_FEATURE_MVE)
 
-/* y[r,o] = clamp(rint(f32(bias[o] + sum over i of (x[r,i] - x_zero) * w[o,i]) * scale[o]) + y_zero). w: for one row the
- * stream of ew_row_q8__mve.h, else that of ew_rows_q8__mve.h; x_zero is in its bias. scratch: rows * count
- * bytes with x_flip, else not used. x and y may lie at any address, and do not overlap. */
+/* y[r,o] = clamp(rint(f32(sum) * scale[o]) + y_zero), sum = bias[o] + sum over i of (x[r,i] - x_zero) * w[o,i].
+ * w: for one row the stream of ew_row_q8__mve.h, else that of ew_rows_q8__mve.h; x_zero is in its bias. scratch:
+ * rows * count bytes with x_flip, else not used. x and y may lie at any address, and do not overlap. */
 EW_KERNEL void ew_fully_connected_q8__mve(const void *restrict x, const void *restrict w, void *restrict scratch,
                                           void *restrict y, const ew_fully_connected_q8__mve_params *p)
 {

@@ -15,8 +15,8 @@ EW_INLINE int32_t ew_taps_count__mve(ew_range taps_y, ew_range taps_x)
     return (taps_y.end - taps_y.begin) * (taps_x.end - taps_x.begin);
 }
 
-/* Up to eight outputs. x: the window's first tap; `line` bytes from a row of taps to the next, `tap` from one to the next.
- * |sum| <= 255 * 128 fits int16. */
+/* Up to eight outputs. x: the window's first tap; `line` bytes from a row of taps to the next, `tap` from one to the
+ * next. |sum| <= 255 * 128 fits int16. */
 EW_INLINE void ew_average_pool2d_tile__mve(const int8_t *x, int8_t *y, int32_t channels, int32_t taps_y, int32_t taps_x,
                                            int32_t line, int32_t tap, float scale, const ew_pool2d_q8__mve_params *p)
 {
@@ -51,9 +51,10 @@ EW_INLINE void ew_average_pool2d_tile__mve(const int8_t *x, int8_t *y, int32_t c
     vstrbq_p_s16(y, vmovntq_s32(vreinterpretq_s16_s32(even), odd), there);
 }
 
-/* y[n,oy,ox,c] = clamp(rint(f32(sum of x[n,iy,ix,c] - x_zero over the window's taps inside the input) * scale) + y_zero)
- * with scale = scales[counted - count_min]: x_scale / (y_scale * counted), made at generation. `counted` is the number of
- * those taps; with count_include_pad, of the taps inside the padded input. Any address; x and y do not overlap. */
+/* y[n,oy,ox,c] = clamp(rint(f32(sum of x[n,iy,ix,c] - x_zero over the window's taps inside the input) * scale) +
+ * y_zero) with scale = scales[counted - count_min]: x_scale / (y_scale * counted), made at generation. `counted` is the
+ * number of those taps; with count_include_pad, of the taps inside the padded input. Any address; x and y do not
+ * overlap. */
 EW_KERNEL void ew_average_pool2d_q8__mve(const void *restrict x, const float *restrict scales, void *restrict y,
                                          const ew_pool2d_q8__mve_params *p)
 {
@@ -71,18 +72,18 @@ EW_KERNEL void ew_average_pool2d_q8__mve(const void *restrict x, const float *re
             const float scale = scales[ew_taps_count__mve(counted_y, counted_x) - p->count_min];
             int32_t tap = p->dilation_w * p->channels;
             const int32_t line = p->dilation_h * p->in_w * p->channels;
-            const int32_t from = ((row / p->out_h * p->in_h + iy + taps_y.begin * p->dilation_h) * p->in_w + ix) *
-                                     p->channels +
-                                 taps_x.begin * tap;
+            const int32_t from =
+                ((row / p->out_h * p->in_h + iy + taps_y.begin * p->dilation_h) * p->in_w + ix) * p->channels +
+                taps_x.begin * tap;
             int32_t lines = taps_y.end - taps_y.begin, taps = taps_x.end - taps_x.begin;
-            if (taps == p->in_w && p->dilation_h == 1) { /* whole rows are one */
+            if (taps == p->in_w && p->dilation_h == 1 && p->dilation_w == 1) { /* whole rows are one */
                 taps *= lines;
                 lines = 1;
             }
             const int32_t to = (row * p->out_w + ox) * p->channels;
             for (int32_t c = 0; c < p->channels; c += 8) {
-                ew_average_pool2d_tile__mve((const int8_t *)x + (from + c), (int8_t *)y + (to + c), p->channels - c, lines,
-                                            taps, line, tap, scale, p);
+                ew_average_pool2d_tile__mve((const int8_t *)x + (from + c), (int8_t *)y + (to + c), p->channels - c,
+                                            lines, taps, line, tap, scale, p);
             }
         }
     }

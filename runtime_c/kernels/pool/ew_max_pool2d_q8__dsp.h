@@ -10,9 +10,20 @@
 
 #if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP)
 
-/* The larger bytes, without and with sign. */
-EW_DSP_BINARY(ew_dsp_umax8, "usub8 %0, %1, %2\n\tsel %0, %1, %2")
-EW_DSP_BINARY(ew_dsp_smax8, "ssub8 %0, %1, %2\n\tsel %0, %1, %2")
+/* The larger bytes, without and with sign. The difference, wanted for its flags alone, must not overwrite an operand. */
+EW_INLINE uint32_t ew_dsp_umax8(uint32_t a, uint32_t b)
+{
+    uint32_t r;
+    __asm__("usub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(r) : "r"(a), "r"(b));
+    return r;
+}
+
+EW_INLINE uint32_t ew_dsp_smax8(uint32_t a, uint32_t b)
+{
+    uint32_t r;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(r) : "r"(a), "r"(b));
+    return r;
+}
 
 /* Four channels of a window of which rows by columns taps exist, from the first of these on. Steps in bytes. */
 EW_INLINE uint32_t ew_max_four(const uint8_t *x, int32_t rows, int32_t columns, int32_t row, int32_t column,

@@ -9,7 +9,8 @@
 
 #if defined(__ARM_FEATURE_MVE)
 
-/* y[n,oy,ox,c] = clamp(max of x[n,iy,ix,c] over the window's taps inside the input). Any address; x and y do not overlap. */
+/* y[n,oy,ox,c] = clamp(max of x[n,iy,ix,c] over the window's taps inside the input). Any address; x and y do not
+ * overlap. */
 EW_KERNEL void ew_max_pool2d_q8__mve(const void *restrict x, void *restrict y, const ew_pool2d_q8__mve_params *p)
 {
     for (int32_t row = 0; row < p->batch * p->out_h; ++row) {
@@ -20,10 +21,10 @@ EW_KERNEL void ew_max_pool2d_q8__mve(const void *restrict x, void *restrict y, c
             const ew_range taps_x = ew_window_taps(ix, p->kernel_w, p->dilation_w, 0, p->in_w);
             const int32_t tap = p->dilation_w * p->channels;
             const int32_t line = p->dilation_h * p->in_w * p->channels;
-            const int8_t *window = (const int8_t *)x +
-                                   (((row / p->out_h * p->in_h + iy + taps_y.begin * p->dilation_h) * p->in_w + ix) *
-                                        p->channels +
-                                    taps_x.begin * tap);
+            const int8_t *window =
+                (const int8_t *)x +
+                (((row / p->out_h * p->in_h + iy + taps_y.begin * p->dilation_h) * p->in_w + ix) * p->channels +
+                 taps_x.begin * tap);
             int8_t *to = (int8_t *)y + (row * p->out_w + ox) * p->channels;
             for (int32_t c = 0; c < p->channels; c += 16) {
                 const mve_pred16_t there = vctp8q((uint32_t)(p->channels - c));

@@ -56,8 +56,8 @@ EW_INLINE void ew_gru_layer_q(ew_recurrent_rows *rows, const void *restrict x, c
     at.u = (int32_t *)scratch;
     at.exact = at.u + 4 * n;
     at.x = (int16_t *)(at.exact + n);
-    at.h = at.x + (p->input + 3) / 4 * 4;
-    at.reset = at.h + (n + 3) / 4 * 4;
+    at.h = at.x + ew_recurrent_padded_q(p->input);
+    at.reset = at.h + ew_recurrent_padded_q(n);
     const ew_scale y_scale = ew_scale_of(p->y_scale);
     for (int32_t d = 0; d < p->directions; ++d) {
         const int32_t backwards = d == 0 ? p->backwards : 1;
@@ -91,7 +91,7 @@ EW_INLINE void ew_gru_layer_q(ew_recurrent_rows *rows, const void *restrict x, c
  * candidate (linear_before_reset: first all of x, then all of h); multipliers [3 * hidden][2]; bias [4 * hidden]: three
  * gates, and what h adds to the candidate's where linear_before_reset. table [385]. initial_h, float32
  * [directions][batch][hidden], or NULL (0). scratch: 20 * hidden bytes, then 2 * input, 2 * hidden and 2 * hidden, each
- * rounded up to 8. y_scale is 2^-20 / the scale of y. y, and the last state, y_h as y has it and y_exact as float32
+ * rounded up to 16. y_scale is 2^-20 / the scale of y. y, and the last state, y_h as y has it and y_exact as float32
  * [directions][batch][hidden], may each be NULL. Buffers do not overlap. */
 EW_KERNEL void ew_gru_q(const void *restrict x, const int8_t *restrict weights, const int32_t *restrict multipliers,
                         const int64_t *restrict bias, const uint16_t *restrict table, const float *restrict initial_h,

@@ -32,7 +32,7 @@ EW_INLINE void ew_lstm_layer_q(ew_recurrent_rows *rows, const void *restrict x, 
     int32_t *u = (int32_t *)scratch;
     int32_t *c = u + 4 * n;
     int16_t *x_wide = (int16_t *)(c + n);
-    int16_t *h = x_wide + (p->input + 3) / 4 * 4;
+    int16_t *h = x_wide + ew_recurrent_padded_q(p->input);
     const ew_scale y_scale = ew_scale_of(p->y_scale);
     for (int32_t d = 0; d < p->directions; ++d) {
         const int32_t backwards = d == 0 ? p->backwards : 1;
@@ -67,7 +67,7 @@ EW_INLINE void ew_lstm_layer_q(ew_recurrent_rows *rows, const void *restrict x, 
  * direction: weights, the stream of ew_recurrent_rows_q for 4 * hidden rows in ONNX's order (input, output, forget,
  * cell); multipliers [4 * hidden][2]; bias [4 * hidden]. table [385]. initial_h [directions][batch][hidden], of y's
  * type, or NULL (y_zero); initial_c, float32, likewise, or NULL (0). scratch: 20 * hidden bytes, then 2 * input and
- * 2 * hidden, each rounded up to 8. y_scale is 2^-22 / the scale of y. y, and the last states y_h and y_c
+ * 2 * hidden, each rounded up to 16. y_scale is 2^-22 / the scale of y. y, and the last states y_h and y_c
  * [directions][batch][hidden], may each be NULL. Buffers do not overlap. */
 EW_KERNEL void ew_lstm_q(const void *restrict x, const int8_t *restrict weights, const int32_t *restrict multipliers,
                          const int64_t *restrict bias, const uint16_t *restrict table, const void *restrict initial_h,

@@ -170,6 +170,12 @@ EW_INLINE int32_t ew_logistic_q(int32_t u, const uint16_t *table)
     return (1 << 16) + ew_tanh_q(u, table);
 }
 
+/* Elements that a row of 16-bit integers has room for: twins read eight at a time. */
+EW_INLINE int32_t ew_recurrent_padded_q(int32_t count)
+{
+    return (count + 7) / 8 * 8;
+}
+
 /* A row as 16-bit integers. */
 EW_INLINE void ew_recurrent_widen_q(int32_t type, const void *x, int16_t *wide, int32_t count)
 {
