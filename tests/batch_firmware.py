@@ -80,7 +80,8 @@ int net{{ index }}_invoke(const uint8_t *input, uint8_t *output);
 int net{{ index }}_invoke(const uint8_t *input, uint8_t *output)
 {
     return {{ m.c_prefix }}_run({% for p in m.inputs %}(const void *)(input + {{ p.offset_bytes }}), {% endfor %}
-        {% for p in m.outputs %}(void *)(output + {{ p.offset_bytes }}){{ ", " if not loop.last }}{% endfor %}) != EW_OK;
+        {% for p in m.outputs %}(void *)(output + {{ p.offset_bytes }}){{ ", " if not loop.last }}{% endfor %})
+        != EW_OK;
 }
 """
 

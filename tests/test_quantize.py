@@ -97,7 +97,7 @@ def test_moves_share_parameters_and_functions_have_their_range() -> None:
     assert params["x"].zero != params["c"].zero or params["x"].scale != params["c"].scale
 
 
-def test_sums_of_16_bits_fit_int32() -> None:
+def test_sums_of_16_bits_may_take_64() -> None:
     rng = np.random.default_rng(0)
     weights = rng.uniform(0.5, 1, (2, 6000)).astype(np.float32)  # all large and of one sign: the worst there is
     model = imported(make_model([helper.make_node("Gemm", ["x", "w"], ["y"], "wide", transB=1)],
@@ -105,7 +105,7 @@ def test_sums_of_16_bits_fit_int32() -> None:
     done, proto = quantized(model, Options(scheme="int16x8"))
     (layer,) = done.report.layers
     assert layer.weights is not None
-    assert layer.weights.accumulator_headroom > 1
+    assert layer.weights.accumulator_headroom < 1
     x = samples(model, 20, seed=1)["x"]
     real = np.concatenate([run(model.serialized, {"x": x[i : i + 1]})[0] for i in range(20)])
     assert decibels(real, run(proto, {"x": x})[0]) > 30

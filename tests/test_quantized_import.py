@@ -205,7 +205,8 @@ def a_weight_read_along_both_axes(e: Edit) -> None:
         e.nodes.append(helper.make_node("DequantizeLinear", [weights, scales, zeros], [f"w{axis}"], axis=axis))
         for op in ("Gemm", "MatMul"):
             name = f"{op}{axis}"
-            e.nodes.append(helper.make_node(op, ["m_real", f"w{axis}"], [name], **({"transB": 1} if op == "Gemm" else {})))
+            attrs = {"transB": 1} if op == "Gemm" else {}
+            e.nodes.append(helper.make_node(op, ["m_real", f"w{axis}"], [name], **attrs))
             e.nodes.append(helper.make_node("QuantizeLinear", [name, e.const(np.float32(0.9)), zero], [f"{name}_q"]))
             e.proto.graph.output.append(helper.make_tensor_value_info(f"{name}_q", TensorProto.INT8, (2, 6)))
 
@@ -235,12 +236,9 @@ def a_function_of_two_dequantizes(e: Edit) -> None:
     """x * x with a DequantizeLinear for each operand, quantized: one table."""
     q = e.of("QuantizeLinear")[0]
     twins = [n for n in e.of("DequantizeLinear") if n.input[0] == q.output[0]]
-    e.nodes.extend(
-        [
-            helper.make_node("Mul", [n.output[0] for n in twins], ["square"]),
-            helper.make_node("QuantizeLinear", ["square", e.const(np.float32(20)), e.const(np.int8(-128))], ["square_q"]),
-        ]
-    )  # fmt: skip
+    e.nodes.append(helper.make_node("Mul", [n.output[0] for n in twins], ["square"]))
+    operands = ["square", e.const(np.float32(20)), e.const(np.int8(-128))]
+    e.nodes.append(helper.make_node("QuantizeLinear", operands, ["square_q"]))
     e.proto.graph.output.append(helper.make_tensor_value_info("square_q", TensorProto.INT8, (1, 6, 5, 4)))
 
 
@@ -499,8 +497,9 @@ def operators() -> onnx.ModelProto:
         "m": rng.integers(-127, 128, (80, 3)).astype(np.int8), "rs": np.float32(0.01), "rz": np.int8(0),
         "zs": np.float32(30), "zz": np.int8(1),
     }  # fmt: skip
+    inputs = ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"]
     nodes = [
-        helper.make_node("QLinearConv", ["x", "xs", "xz", "w", "ws", "wz", "ys", "yz", "b"], ["y"], "conv", pads=[1] * 4),
+        helper.make_node("QLinearConv", inputs, ["y"], "conv", pads=[1] * 4),
         helper.make_node("QLinearMul", ["y", "ys", "yz"] * 2 + ["ms", "mz"], ["p"], "mul", domain="com.microsoft"),
         helper.make_node("Flatten", ["p"], ["f"], "flat"),
         helper.make_node("QLinearMatMul", ["f", "ms", "mz", "m", "rs", "rz", "zs", "zz"], ["z"], "matmul"),

@@ -111,7 +111,7 @@ class _Winograd:
     def transformed(self) -> Array:
         """G w G^T."""
         rows = self.transform.rows
-        return np.einsum("ai,oijc,bj->oabc", rows, self.weights, rows)
+        return np.asarray(np.einsum("ai,oijc,bj->oabc", rows, self.weights, rows))
 
     @property
     def depth(self) -> int:

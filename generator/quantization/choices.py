@@ -13,7 +13,7 @@ from edgewright.quantization.observers import Histogram
 from edgewright.quantization.options import Options
 from edgewright.quantization.params import QuantParams
 from edgewright.quantization.prepare import is_layer
-from edgewright.quantization.ranges import Memory, choose_params, group_activations, widened_for_sums
+from edgewright.quantization.ranges import Memory, choose_params, group_activations
 
 FEW_WEIGHTS = 0.02  # a layer with a smaller share of all weights stays in 8 bits under int4: it would save nothing
 
@@ -65,7 +65,7 @@ def assign(
         for node in graph.nodes
         if node.name in integer and is_layer(node, graph)
     }
-    return Assignment(groups, widened_for_sums(groups, params, weight_bits), weight_bits, integer)
+    return Assignment(groups, params, weight_bits, integer)
 
 
 def _narrow_layers(graph: Graph) -> frozenset[str]:

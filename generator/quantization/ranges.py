@@ -9,14 +9,10 @@ import numpy as np
 
 from edgewright.ir import DType, Graph, Node
 from edgewright.quantization.groups import Bits, Groups, is_fixed, make_groups, moves
-from edgewright.quantization.layers import as_matrix
 from edgewright.quantization.observers import OBSERVERS, Histogram, Range, headroom, minmax, percentile
-from edgewright.quantization.params import INT32_MAX, QuantParams, activation_params, fixed_params
-from edgewright.quantization.prepare import is_layer
-from edgewright.quantization.rounding import range_scale
+from edgewright.quantization.params import QuantParams, activation_params, fixed_params
 
 ALIKE = 2.0  # a Concat's input that others read too shares its parameters if its range is at least 1 / this of them
-ROOM = 0.45  # share of int32 that 16-bit inputs may fill by the weights' full range: rounding may choose finer scales
 
 Histograms = Mapping[str, Histogram]
 Memory = dict[tuple[str, str, int], QuantParams]  # by group, observer and bits
@@ -111,29 +107,3 @@ def _known_params(
         if zero is not None:
             return QuantParams(np.array(1.0, np.float32), zero, 8, -128, 127)
     return None
-
-
-def widened_for_sums(
-    groups: Groups, params: Mapping[str, QuantParams], weight_bits: Mapping[str, int]
-) -> dict[str, QuantParams]:
-    """Widen 16-bit scales until no layer that reads them can leave int32; few layers are so large.
-
-    `weight_bits` has the layers that compute in integers, by node name.
-    """
-    graph, result = groups.graph, dict(params)
-    factors: dict[str, float] = {}
-    for node in graph.nodes:
-        x = params.get(node.inputs[0]) if node.name in weight_bits and is_layer(node, graph) else None
-        if x is None or x.bits != 16:
-            continue
-        weights = as_matrix(node, np.asarray(graph.constant(node.inputs[1]), np.float64))
-        steps = np.abs(weights / range_scale(weights, weight_bits[node.name])[:, :, None]).sum(axis=2)
-        factor = float(steps.max()) * 2.0**15 / (ROOM * INT32_MAX)
-        leader = groups.leader[node.inputs[0]]
-        factors[leader] = max(factors.get(leader, 1.0), factor)
-    for name, x in params.items():
-        factor = factors.get(groups.leader[name], 1.0)
-        if factor > 1.0:
-            scale = np.array(np.float32(float(x.scale) * factor), np.float32)
-            result[name] = QuantParams(scale, x.zero, x.bits, x.low, x.high)
-    return result

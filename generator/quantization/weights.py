@@ -1,4 +1,8 @@
-"""A layer's weights and bias as integers, with a proof that no accumulator leaves int32."""
+"""A layer's weights and bias as integers, with a proof that no accumulator leaves int32.
+
+With 16-bit activations kernels have 64-bit accumulators where that cannot be proven (docs/ARITHMETIC.md): there only
+the bias has to fit.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +87,7 @@ def _assembled(
     steps = np.rint(bias / bias_scale.astype(np.float64))
     sums = reach(integers, x) + np.abs(steps)
     worst = float(sums.max())
-    if not worst <= INT32_MAX:
+    if not (worst if x.bits == 8 else float(np.abs(steps).max())) <= INT32_MAX:
         raise QuantizationError(
             f"{describe(node)}: its accumulator can reach {worst:,.0f}, beyond int32's {INT32_MAX:,}. "
             "Keep the layer in float (--keep-float), or split it."
