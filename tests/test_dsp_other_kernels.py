@@ -75,8 +75,9 @@ def total(rng: Any, op: str) -> Graph:
     shape = (1, *(int(v) for v in rng.integers(1, 9, int(rng.integers(1, 4)))))
     scales = [float(s) for s in np.float32(np.exp2(rng.uniform(-6, -2, 3)))]
     attrs = {
-        "a_zero": zero(rng, a_low), "a_scale": scales[0], "b_zero": zero(rng, b_low), "b_scale": scales[1],
-        "y_zero": zero(rng, y_low), "y_scale": scales[2], **limits(rng, y_low), "dtype": y,
+        "a_zero": zero(rng, a_low), "b_zero": zero(rng, b_low), "y_zero": zero(rng, y_low), **limits(rng, y_low),
+        "dtype": y, "a_scale": scales[0], "b_scale": scales[1], "y_scale": scales[2],
+        "scale": float(np.float32(np.exp2(rng.uniform(-10, -5)))),
     }  # fmt: skip
     tensors = {"x": Tensor("x", shape, a), "b": Tensor("b", shape, b), "y": Tensor("y", shape, y)}
     return Graph("one", (Node(op, "layer", ("x", "b"), ("y",), attrs),), tensors, ("x", "b"), ("y",))
@@ -109,6 +110,7 @@ LAYERS: dict[str, Callable[[Any], Graph]] = {
     "winograd_4__dsp": winograd,
     "add__dsp": lambda rng: total(rng, "QAdd"),
     "sub__dsp": lambda rng: total(rng, "QSub"),
+    "mul__dsp": lambda rng: total(rng, "QMul"),
     "max_pool2d__dsp": lambda rng: pool(rng, "QMaxPool"),
     "average_pool2d__dsp": lambda rng: pool(rng, "QAveragePool"),
 }

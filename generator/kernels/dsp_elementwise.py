@@ -1,15 +1,20 @@
-"""Element-wise sums on Arm DSP cores: ew_add_q8__dsp.h, and the proof that integers give what float32 does."""
+"""Element-wise sums and products on Arm DSP cores, and the proof that integers give what float32 does.
+
+ew_add_q8__dsp.h, ew_mul_q8__dsp.h.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import ClassVar
 
 import numpy as np
 
 from edgewright.errors import InternalError
 from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import Kernel, KernelCall
+from edgewright.kernels.dsp_gained_line import find_gained_line
 from edgewright.kernels.dsp_gemm import flip
 from edgewright.kernels.portable import Q_TYPES
 from edgewright.ops.core import describe
@@ -69,56 +74,67 @@ def _near(a: int, b: int) -> Iterator[tuple[int, int]]:
         yield a + int(i), b + int(j)
 
 
-class AddDsp(Kernel):
-    """Five instructions an element."""
+class _SameShape(Kernel):
+    """Two tensors of 8 bits and one shape."""
 
-    op = "QAdd"
-    name = "add__dsp"
     isa = frozenset({"dsp", "fpu"})
-    sign = 1
+    function: ClassVar[str]
+    cycles: ClassVar[tuple[float, float]]  # an element; the second where results are clamped or types are mixed
+
+    def numbers(self, node: Node, graph: Graph) -> dict[str, int] | None:
+        """What stands for scales and zero points in the kernel's parameters; None where there is nothing right."""
+        raise InternalError(f"kernel {self.name} has no numbers")
 
     def fits(self, node: Node, graph: Graph) -> bool:
-        """Same shapes, 8 bits, and factors that give the definition."""
+        """Same shapes, 8 bits, and numbers that give the definition."""
         tensors = [graph.tensors[name] for name in (*node.inputs, node.output)]
         same = all(t.shape == tensors[2].shape and t.dtype in Q8 for t in tensors)
-        return same and self._factors(node, graph) is not None
+        return same and self.numbers(node, graph) is not None
 
     def cost(self, node: Node, graph: Graph) -> int:
-        """Modelled cycles of a Cortex-M4; more where results are clamped or types are mixed."""
-        return graph.tensors[node.output].elements * (6 if self._plain(node, graph) else 9) + 100
+        """Modelled cycles of a Cortex-M4, measured."""
+        unsigned = all(flip(graph.tensors[name].dtype) == 0 for name in (*node.inputs, node.output))
+        plain = unsigned and (node.attrs["act_min"], node.attrs["act_max"]) == (0, 255)
+        return int(graph.tensors[node.output].elements * self.cycles[0 if plain else 1]) + 100
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
-        factors = self._factors(node, graph)
-        if factors is None:
+        numbers = self.numbers(node, graph)
+        if numbers is None:
             raise InternalError(f"{describe(node)}: a kernel was chosen that does not fit")
         types = [graph.tensors[name].dtype for name in (*node.inputs, node.output)]
-        more = flip(types[2])
         params = {
-            "count": graph.tensors[node.output].elements,
-            "a_factor": factors[0], "b_factor": factors[1], "offset": factors[2],
+            "count": graph.tensors[node.output].elements, **numbers,
             "a_type": Q_TYPES[types[0]], "b_type": Q_TYPES[types[1]], "y_type": Q_TYPES[types[2]],
-            "act_min": node.attrs["act_min"] + more, "act_max": node.attrs["act_max"] + more,
+            "act_min": node.attrs["act_min"] + flip(types[2]), "act_max": node.attrs["act_max"] + flip(types[2]),
         }  # fmt: skip
         return (
             KernelCall(
-                "ew_add_q8__dsp", "binary/ew_add_q8__dsp.h", "ew_add_q8__dsp_params", params,
+                self.function, f"binary/{self.function}.h", f"{self.function}_params", params,
                 (*node.inputs, node.output),
             ),
         )  # fmt: skip
 
-    def _factors(self, node: Node, graph: Graph) -> tuple[int, int, int] | None:
+
+class AddDsp(_SameShape):
+    """Five instructions an element."""
+
+    op = "QAdd"
+    name = "add__dsp"
+    function = "ew_add_q8__dsp"
+    cycles = (5.8, 10.0)
+    sign = 1
+
+    def numbers(self, node: Node, graph: Graph) -> dict[str, int] | None:
+        """See `integer_sum`."""
         t = node.attrs
         a, b, y = (flip(graph.tensors[name].dtype) for name in (*node.inputs, node.output))
-        return integer_sum(
+        factors = integer_sum(
             t["a_zero"] + a, float(np.float32(t["a_scale"])),
             t["b_zero"] + b, self.sign * float(np.float32(t["b_scale"])),
             t["y_zero"] + y, float(np.float32(t["y_scale"])), t["act_min"] + y, t["act_max"] + y,
         )  # fmt: skip
-
-    def _plain(self, node: Node, graph: Graph) -> bool:
-        unsigned = all(flip(graph.tensors[name].dtype) == 0 for name in (*node.inputs, node.output))
-        return unsigned and (node.attrs["act_min"], node.attrs["act_max"]) == (0, 255)
+        return None if factors is None else dict(zip(("a_factor", "b_factor", "offset"), factors, strict=True))
 
 
 class SubDsp(AddDsp):
@@ -127,3 +143,25 @@ class SubDsp(AddDsp):
     op = "QSub"
     name = "sub__dsp"
     sign = -1
+
+
+class MulDsp(_SameShape):
+    """Six to seven instructions an element."""
+
+    op = "QMul"
+    name = "mul__dsp"
+    function = "ew_mul_q8__dsp"
+    cycles = (8.0, 11.0)
+
+    def numbers(self, node: Node, graph: Graph) -> dict[str, int] | None:
+        """Zero points, and a line for every product."""
+        t = node.attrs
+        a, b, y = (flip(graph.tensors[name].dtype) for name in (*node.inputs, node.output))
+        zeros = t["a_zero"] + a, t["b_zero"] + b
+        ends = [p * q for p in (-zeros[0], 255 - zeros[0]) for q in (-zeros[1], 255 - zeros[1])]
+        line = find_gained_line(
+            np.float32(t["scale"]), min(ends), max(ends), 0, t["y_zero"] + y, 1 << 2 * _WIDE_SHIFT, _SHIFT
+        )
+        if line is None:
+            return None
+        return {"a_zero": zeros[0], "b_zero": zeros[1], "multiplier": line.multiplier, "offset": line.offset}

@@ -130,11 +130,13 @@ class _Winograd:
         side, m = self.transform.side, self.transform.m
         tiles = batch * -(-out_h // m) * -(-out_w // m)
         inside = max((out_h - 2) // m, 0) * max((out_w - 2) // m, 0) * batch
-        products = side**2 * (8 * self.depth + 6 * (self.depth // _DEPTH) + 13)
-        back = 8 * (67 if m == 2 else 258) + 60
-        window = in_c * (86 if m == 2 else 260) + 250
-        patches = (tiles - inside) * (side * (60 + 2 * in_c) + 100)
-        return -(-tiles // 2) * (out_c // _BLOCK) * (products + back) + tiles * window + patches
+        turns, apart, shared = self.depth // _DEPTH, len(self.transform.positions), len(self.transform.shared)
+        products = apart * (8.5 * self.depth + 6 * turns + 14) + shared * (8 * self.depth + 6 * turns + 34)
+        back = 638 if m == 2 else 2264
+        window = in_c * (72 if m == 2 else 229) + 380
+        patches = (tiles - inside) * side * (60 + 1.6 * side * in_c)
+        blocks = -(-tiles // 2) * (out_c // _BLOCK)
+        return int(blocks * (products + back) + tiles * window + patches)
 
     def packed(self) -> Array:
         """The words of the kernel, uint32."""

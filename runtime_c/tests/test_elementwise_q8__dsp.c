@@ -1,19 +1,26 @@
-/* Sums and pools for Arm DSP cores, bit for bit. Factors of sums are random here: what is compared is their formula;
- * tests of the generator prove that it is the definition. */
+/* Sums, products and pools for Arm DSP cores, bit for bit. Factors and lines are random here: what is compared is their
+ * formula; tests of the generator prove that it is the definition. */
 #include "ew_add_q8__dsp.h"
 #include "ew_average_pool2d_q8__dsp.h"
 #include "ew_max_pool2d_q8__dsp.h"
+#include "ew_mul_q8__dsp.h"
 #include "ew_test_dsp.h"
 #include "ew_test_q.h"
 
 #if defined(__ARM_FEATURE_DSP) && defined(__ARM_FP)
 
 #define TAPS_MAX 49
+#define COUNT_MAX 70
 
 /* Calls keep out of the compiler's sight: see TEST_OPAQUE. */
 static TEST_OPAQUE void run_add(const void *a, const void *b, void *y, const ew_add_q8__dsp_params *p)
 {
     ew_add_q8__dsp(a, b, y, p);
+}
+
+static TEST_OPAQUE void run_mul(const void *a, const void *b, void *y, const ew_mul_q8__dsp_params *p)
+{
+    ew_mul_q8__dsp(a, b, y, p);
 }
 
 static TEST_OPAQUE void run_average(const void *x, const float *scales, void *y, const ew_pool2d_q_params *p)
@@ -31,40 +38,50 @@ static int32_t type_of_8_bits(void)
     return test_int(0, 1) ? EW_QU8 : EW_QS8;
 }
 
-static void check_add(void)
+static void check_binary(int32_t is_product)
 {
-    ew_add_q8__dsp_params p = {
-        test_int(1, 70), test_int(-(1 << 27), 1 << 27), test_int(-(1 << 27), 1 << 27), test_int(-(1 << 24), 1 << 24),
-        type_of_8_bits(), type_of_8_bits(), type_of_8_bits(), 0, 255,
+    const int32_t count = test_int(1, COUNT_MAX), mixed = test_int(0, 1), in_place = test_int(0, 2);
+    const int32_t a_type = mixed ? type_of_8_bits() : EW_QU8, b_type = mixed ? type_of_8_bits() : EW_QU8;
+    const int32_t y_type = mixed ? type_of_8_bits() : EW_QU8;
+    int32_t lo = 0, hi = 255;
+    if (test_int(0, 1)) {
+        test_q_activation(EW_QU8, &lo, &hi);
+    }
+    const ew_add_q8__dsp_params sum = {
+        count, test_int(-(1 << 27), 1 << 27), test_int(-(1 << 27), 1 << 27), test_int(-(1 << 24), 1 << 24),
+        a_type, b_type, y_type, lo, hi,
     };
-    if (test_int(0, 1)) {
-        p.a_type = p.b_type = p.y_type = EW_QU8;
-    }
-    if (test_int(0, 1)) {
-        test_q_activation(EW_QU8, &p.act_min, &p.act_max);
-    }
+    const ew_mul_q8__dsp_params product = {
+        count, test_int(0, 255), test_int(0, 255), test_int(1, 1 << 26), test_int(-(1 << 24), 1 << 24),
+        a_type, b_type, y_type, lo, hi,
+    };
     test_q_reset();
-    const int32_t in_place = test_int(0, 2);
-    uint8_t *a = test_q_tensor(EW_QU8, p.count), *b = test_q_tensor(EW_QU8, p.count);
-    uint8_t *y = in_place == 1 ? a : in_place == 2 ? b : test_q_output(EW_QU8, p.count);
-    static uint8_t before_a[70], before_b[70];
-    memcpy(before_a, a, (size_t)p.count);
-    memcpy(before_b, b, (size_t)p.count);
-    run_add(a, b, y, &p);
+    uint8_t *a = test_q_tensor(EW_QU8, count), *b = test_q_tensor(EW_QU8, count);
+    uint8_t *y = in_place == 1 ? a : in_place == 2 ? b : test_q_output(EW_QU8, count);
+    static uint8_t before_a[COUNT_MAX], before_b[COUNT_MAX];
+    memcpy(before_a, a, (size_t)count);
+    memcpy(before_b, b, (size_t)count);
+    if (is_product) {
+        run_mul(a, b, y, &product);
+    } else {
+        run_add(a, b, y, &sum);
+    }
     test_q_guards();
     int bad = 0;
-    for (int32_t i = 0; i < p.count; ++i) {
-        const int64_t wide_a = (before_a[i] ^ (p.a_type == EW_QS8 ? 128 : 0)) * 128;
-        const int64_t wide_b = (before_b[i] ^ (p.b_type == EW_QS8 ? 128 : 0)) * 128;
-        const int64_t line = p.offset + (wide_a * p.a_factor >> 16) + (wide_b * p.b_factor >> 16);
+    for (int32_t i = 0; i < count; ++i) {
+        const int64_t u = before_a[i] ^ (a_type == EW_QS8 ? 128 : 0), v = before_b[i] ^ (b_type == EW_QS8 ? 128 : 0);
+        const int64_t wide = (u - product.a_zero) * (v - product.b_zero) * 16384;
+        const int64_t line = is_product
+                                 ? product.offset + (wide * product.multiplier >> 32)
+                                 : sum.offset + (u * 128 * sum.a_factor >> 16) + (v * 128 * sum.b_factor >> 16);
         const int32_t value = test_q_clamp((double)(line >> 16), 0, 255);
-        bad += y[i] != (test_q_clamp((double)value, p.act_min, p.act_max) ^ (p.y_type == EW_QS8 ? 128 : 0));
+        bad += y[i] != (test_q_clamp((double)value, lo, hi) ^ (y_type == EW_QS8 ? 128 : 0));
     }
-    TEST_CHECK(bad == 0, "%d of %ld sums, types %ld %ld %ld, in place %ld", bad, (long)p.count, (long)p.a_type,
-               (long)p.b_type, (long)p.y_type, (long)in_place);
+    TEST_CHECK(bad == 0, "%d of %ld, product %ld, types %ld %ld %ld, in place %ld", bad, (long)count, (long)is_product,
+               (long)a_type, (long)b_type, (long)y_type, (long)in_place);
 }
 
-/* One axis: how many taps of output o exist or are counted; the first that exists, in *first. */
+/* One axis: how many taps of output o lie in [low, in + high). */
 static int32_t taps(int32_t o, int32_t in, int32_t kernel, int32_t stride, int32_t dilation, int32_t pad, int32_t low,
                     int32_t high)
 {
@@ -159,7 +176,8 @@ int main(int argc, char **argv)
 {
     test_begin(argc, argv);
     for (int i = 0; i < 300; ++i) {
-        check_add();
+        check_binary(0);
+        check_binary(1);
         check_pools();
     }
     return test_end();

@@ -55,8 +55,8 @@ typedef struct {
 
 /* After each position of v: less than any pair of transformed inputs. */
 #define EW_WG_MARK 0x80000000u
-#define EW_WG_MARK_LAST 1u  /* no position follows */
 #define EW_WG_MARK_CLEAR 2u /* sums start again from 0 */
+#define EW_WG_MARK_LAST 3u  /* no position follows */
 
 /* Two input channels of both tiles. r0-r7 sums, tile 0 and 1 of output channels 0 to 3; r8 r9 inputs of both tiles; r10
  * r11 weights; r12 v; r14 weights. */
@@ -106,9 +106,9 @@ typedef struct {
     "2:\n\t" EW_WG_TURN(EW_WG_STEP, "2")           \
     "push {r0-r7}\n\t"                             \
     "add r12, r12, #4\n\t"                         \
-    "lsls r8, r8, #31\n\t" /* N: last, C: clear */ \
-    "bmi 3f\n\t"                                   \
-    "bcc 2b\n\t" EW_WG_CLEAR                       \
+    "lsls r8, r8, #31\n\t" /* C: clear, N: last */ \
+    "bcc 2b\n\t"                                   \
+    "bmi 3f\n\t" EW_WG_CLEAR                       \
     "b 2b\n"                                       \
     "3:\n\t"
 /* Positions whose sums are wanted four times as large, and apart. */
