@@ -330,6 +330,21 @@ def test_constants_go_through_elementwise_operators_and_pools() -> None:
     assert widths(result) == [2] * 7 + [3]
 
 
+def test_resized_images_keep_what_is_known_of_their_channels() -> None:
+    net = Net(1, 3, 3, 2)
+    image = net.conv("x", weights(4, 1, 1, 2, dead_out=[1]), bias=[100, 700, 100, 100])
+    image = net.add("ResizeNearest", image, positions=(None, (0, 0, 1, 1, 2), (0, 2), None))
+    image = net.add("QResizeLinear", image, positions=(None, (0, 1, 2, 3), None, None), x_zero=LOW, scale=0.9 / 2**22,
+                    parts=(None, (100, 300, 2048, 0), None, None), y_zero=LOW, act_min=LOW, act_max=HIGH,
+                    dtype=DType.S8)  # fmt: skip
+    assert widths(checked(net.graph(net.conv(image, weights(3, 1, 1, 4, dead_in=[3]))))) == [2, 2, 2, 3]
+    net = Net(1, 3, 3, 2)
+    image = net.conv("x", weights(4, 1, 1, 2))
+    image = net.add("ResizeNearest", image, positions=(None, None, None, (0, 0, 1, 1, 2, 2, 3)))
+    graph = net.graph(net.conv(image, weights(3, 1, 1, 7, dead_in=[3])))
+    assert checked(graph) is graph, "channels that are repeated are left alone"
+
+
 def test_an_average_that_counts_padding_is_not_constant() -> None:
     net = Net(1, 4, 4, 2)
     image = net.conv("x", weights(2, 1, 1, 2, dead_out=[0]), bias=[4000, 100])

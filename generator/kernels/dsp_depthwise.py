@@ -22,6 +22,7 @@ _ROW_BYTES = 64  # EW_DW3_ROW_BYTES
 _SCRATCH_BYTES = 2560  # wanted at most
 _WIDE_SHIFT = 7  # pixels are widened times 2^7
 _LINE_SHIFT = 16
+_MOST_SHIFT = 8  # of weights: more leaves no halfword
 _GROUP = 4  # channels widened at once
 
 
@@ -152,7 +153,7 @@ class _Depthwise:
         w, bias, scale = self.weights[c], int(self.bias[c]), self.layer.scale[c]
         low, high = int(self.low[c]), int(self.high[c])
         shift = 0  # of the weights
-        while scale * 2.0 ** (32 + _LINE_SHIFT - _WIDE_SHIFT - shift) >= 2**31:
+        while scale * 2.0 ** (32 + _LINE_SHIFT - _WIDE_SHIFT - shift) >= 2**31 and shift <= _MOST_SHIFT:
             shift += 1
         line = None
         if (np.abs(w) << shift < 2**15).all() and max(-low, high) << _WIDE_SHIFT + shift < 2**31:

@@ -151,7 +151,7 @@ class MulDsp(_SameShape):
     op = "QMul"
     name = "mul__dsp"
     function = "ew_mul_q8__dsp"
-    cycles = (8.0, 11.0)
+    cycles = (7.4, 11.0)
 
     def numbers(self, node: Node, graph: Graph) -> dict[str, int] | None:
         """Zero points, and a line for every product."""

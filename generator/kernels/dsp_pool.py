@@ -43,7 +43,7 @@ class MaxPool2dDsp(MaxPool2d):
     def cost(self, node: Node, graph: Graph) -> int:
         """Modelled cycles of a Cortex-M4, fitted to measurements."""
         fours = graph.tensors[node.output].elements / _FOUR
-        return int(fours * (math.prod(node.attrs["kernel"]) * 9.0 + 45))
+        return int(fours * (math.prod(node.attrs["kernel"]) * 5.0 + 16))
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""

@@ -9,7 +9,16 @@ import numpy as np
 from edgewright.errors import ShapeError
 from edgewright.ir import Array, Node, Shape, Tensor, TensorType
 from edgewright.ops.core import Operator, describe, required
-from edgewright.ops.q_core import OUTPUT_ATTRIBUTES, Q8, IntegerMatch, from_float, output_type, requantize, shifted
+from edgewright.ops.q_core import (
+    OUTPUT_ATTRIBUTES,
+    Q8,
+    IntegerMatch,
+    check_factor,
+    from_float,
+    output_type,
+    requantize,
+    shifted,
+)
 from edgewright.ops.resize import check_positions, neighbours, permuted_axes
 
 ONE = 1 << 11  # a whole part: two axes of them and 8 bits stay below 2^31
@@ -34,6 +43,7 @@ class QResizeLinear(Operator):
         parts = [part for row in node.attrs["parts"] if row is not None for part in row]
         if min(parts, default=0) < 0 or max(parts, default=0) > ONE or node.attrs["dtype"] not in Q8:
             raise ShapeError(f"{describe(node)}: parts outside 0 to {ONE}, or an output of more than 8 bits")
+        check_factor(node.attrs["scale"], node)
         return [output_type(node, check_positions(node, x, node.attrs["positions"], 2))]
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -59,7 +69,8 @@ def _resize_linear(match: IntegerMatch) -> bool:
     parts = tuple(
         None if row is None else tuple(int(np.rint(part * ONE)) for part in row) for row in match.node.attrs["parts"]
     )
-    scale = np.float32(x.scale / output.scale) * np.float32(1 / ONE**2)
+    with np.errstate(over="ignore"):
+        scale = np.float32(x.scale / output.scale) * np.float32(1 / ONE**2)
     match.emit(
         "QResizeLinear", [x.tensor], positions=match.node.attrs["positions"], parts=parts, x_zero=x.zero,
         scale=float(scale), **output.attrs,

@@ -84,10 +84,10 @@ def _table(node: Node, known: Channels) -> Bounds:
 
 
 def _pool(node: Node, known: Channels) -> Bounds:
-    """A pool never falls with any element: images of one value give the bounds, border included."""
+    """A pool or a resize never falls with any element: images of one value give the bounds, border included."""
     x, tensor = known.bounds_of(node.inputs[0]), known.graph.tensors[node.inputs[0]]
     values, which = np.unique(np.concatenate([x.low, x.high]), return_inverse=True)
-    images = np.broadcast_to(values, (1, *tensor.shape[1:3], len(values)))
+    images = np.broadcast_to(values, (*tensor.shape[:-1], len(values)))
     results = _at(node, known, images).reshape(-1, len(values))
     low, high = results.min(axis=0)[which], results.max(axis=0)[which]
     return Bounds.of(low[: len(x.low)], high[len(x.low) :])
@@ -141,7 +141,7 @@ _RISING = ("Clamp", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Quantize", "
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("Conv", "ConvTranspose", "FullyConnected", "QConv", "QFullyConnected"), FILTERS),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "QAdd", "QSub", "QMul"), _Operands()),
-    **dict.fromkeys(("MaxPool", "AveragePool", "QMaxPool", "QAveragePool"), _Same(_pool)),
+    **dict.fromkeys(("MaxPool", "AveragePool", "QMaxPool", "QAveragePool", "QResizeLinear"), _Same(_pool)),
     **dict.fromkeys(_RISING, _Same(_rising)),
     **dict.fromkeys(("ReduceMean", "Transpose", "ResizeNearest", "ResizeLinear"), _Same(_unchanged)),
     "HardSwish": _Same(_function), "QTable": _Same(_table), "Softmax": _Same(_share),
