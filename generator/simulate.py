@@ -10,8 +10,6 @@ from edgewright.ir import Array, Graph, Node
 from edgewright.ops import operator
 from edgewright.ops.q_core import QUANTIZED
 
-_MOVES = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad", "ResizeNearest"})
-
 
 def simulate(
     graph: Graph, inputs: Mapping[str, Array], on_progress: Callable[[int], None] | None = None
@@ -49,10 +47,10 @@ def float_islands(graph: Graph) -> tuple[Node, ...]:
     """The nodes that stay float in a quantized graph: they compute, on float32 tensors."""
     if not is_quantized(graph):
         return ()
-    moving = _MOVES | {"Quantize", "Dequantize"}
     return tuple(
         node for node in graph.nodes
-        if node.op not in moving and graph.tensors[node.output].dtype not in QUANTIZED
+        if not operator(node.op).moves and node.op not in ("Quantize", "Dequantize")
+        and graph.tensors[node.output].dtype not in QUANTIZED
     )  # fmt: skip
 
 
@@ -67,7 +65,7 @@ def is_exact(graph: Graph) -> bool:
         if node.op == "Quantize" and reads:
             return False
         float_result = graph.tensors[node.output].dtype not in QUANTIZED
-        if reads or (float_result and node.op not in _MOVES and node.op != "Dequantize"):
+        if reads or (float_result and not operator(node.op).moves and node.op != "Dequantize"):
             computed.update(node.outputs)
     return True
 
@@ -80,7 +78,7 @@ def output_steps(graph: Graph) -> tuple[float | None, ...]:
         if graph.tensors[name].dtype in QUANTIZED:
             return 1.0
         node = producers.get(name)
-        while node is not None and node.op in _MOVES:
+        while node is not None and operator(node.op).moves:
             node = producers.get(node.inputs[0])
         return float(node.attrs["scale"]) if node is not None and node.op == "Dequantize" else None
 

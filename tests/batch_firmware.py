@@ -10,7 +10,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 from conftest import WARNINGS
-from firmware import running
+from firmware import running, write_target_files
 
 from edgewright.boards import Target
 from edgewright.build import write_project
@@ -113,11 +113,7 @@ def run_batch(
         jobs = [pool.submit(_compile, target, tree, folder / f"net{i}", i, flags) for i, tree in enumerate(trees)]
         objects = [name for job in jobs for name in job.result()]
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
-    for file in target.file:
-        text = target.resolve(file.source).read_text()
-        if file.rendered:
-            text = environment.from_string(text).render(target=target, stack_bytes=target.stack.bytes)
-        (folder / file.out_name).write_text(text)
+    write_target_files(target, folder)
     networks = [
         {"index": i, "in_bytes": tree.manifest.input_bytes, "out_bytes": tree.manifest.output_bytes,
          "in_shift": _shift(tree.manifest, "in"), "out_shift": _shift(tree.manifest, "out")}

@@ -107,14 +107,19 @@ int main(void)
 """
 
 
-def build_firmware(target, folder, arena_bytes=100_000, source=FIRMWARE):
-    """Compile the firmware above (or another) for a board, without model and link; returns the ELF file."""
+def write_target_files(target, folder):
+    """Start-up, driver, linker script and the like, as a generated project has them."""
     environment = jinja2.Environment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # noqa: S701
     for file in target.file:
         text = target.resolve(file.source).read_text()
         if file.rendered:
             text = environment.from_string(text).render(target=target, stack_bytes=target.stack.bytes)
         (folder / file.out_name).write_text(text)
+
+
+def build_firmware(target, folder, arena_bytes=100_000, source=FIRMWARE):
+    """Compile the firmware above (or another) for a board, without model and link; returns the ELF file."""
+    write_target_files(target, folder)
     (folder / "main.c").write_text(source)
     process.run([*build_command(target, [], arena_bytes), "-o", "a.elf"], cwd=folder, timeout_s=60)
     return folder / "a.elf"

@@ -13,8 +13,9 @@ from networks import all_cases, case_id, case_model, expected, imported, random_
 from onnx.reference import ReferenceEvaluator
 
 from edgewright.ir import Graph
-from edgewright.ops import ONNX_IMPORTERS, Case, operator
+from edgewright.ops import ONNX_IMPORTERS, Case
 from edgewright.passes import run_passes
+from edgewright.simulate import run_once
 
 # Cases that onnx.reference 1.23 gets wrong or refuses: compared with ONNX Runtime alone.
 NOT_BY_ONNX = {
@@ -26,12 +27,7 @@ NOT_BY_ONNX = {
 
 def evaluate(graph: Graph, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
     """Run a graph by the operators' own numpy references, one sample."""
-    values = {name: tensor.data for name, tensor in graph.tensors.items() if tensor.data is not None}
-    values.update({name: array[0] for name, array in inputs.items()})
-    for node in graph.nodes:
-        arrays = [values[name] if name else None for name in node.inputs]
-        values.update(zip(node.outputs, operator(node.op).evaluate(node, arrays), strict=True))
-    return [values[name][None] for name in graph.outputs]
+    return [y[None] for y in run_once(graph, {name: array[0] for name, array in inputs.items()})]
 
 
 def onnx_reference(proto: onnx.ModelProto, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:

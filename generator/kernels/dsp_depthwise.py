@@ -14,8 +14,9 @@ from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
 from edgewright.kernels.dsp_gained_line import find_gained_line
 from edgewright.kernels.dsp_gemm import Layer, flip
-from edgewright.kernels.portable import Q_TYPES, given_constant
+from edgewright.kernels.portable import given_constant
 from edgewright.ops.core import describe
+from edgewright.ops.q_core import C_QTYPES
 
 _DSP = frozenset({"dsp", "fpu"})
 _ROW_BYTES = 64  # EW_DW3_ROW_BYTES
@@ -200,7 +201,7 @@ class Depthwise3x3Dsp(Kernel):
         params = {
             "batch": batch, "in_h": in_h, "in_w": in_w, "channels": channels, "out_h": out_h, "out_w": out_w,
             "stride": layer.stride, "pad_top": layer.pads[0], "pad_left": layer.pads[1],
-            "x_type": Q_TYPES[x], "x_zero": node.attrs["x_zero"], "y_zero": layer.layer.zero,
+            "x_type": C_QTYPES[x], "x_zero": node.attrs["x_zero"], "y_zero": layer.layer.zero,
             "lines": int(all_lines), "block_rows": layer.block_rows,
         }  # fmt: skip
         return (

@@ -16,9 +16,8 @@ from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import Kernel, KernelCall
 from edgewright.kernels.dsp_gained_line import find_gained_line
 from edgewright.kernels.dsp_gemm import flip
-from edgewright.kernels.portable import Q_TYPES
 from edgewright.ops.core import describe
-from edgewright.ops.q_core import Q8
+from edgewright.ops.q_core import C_QTYPES, Q8
 
 _WIDE_SHIFT = 7  # operands are widened times 2^7
 _SHIFT = 16
@@ -105,7 +104,7 @@ class _SameShape(Kernel):
         types = [graph.tensors[name].dtype for name in (*node.inputs, node.output)]
         params = {
             "count": graph.tensors[node.output].elements, **numbers,
-            "a_type": Q_TYPES[types[0]], "b_type": Q_TYPES[types[1]], "y_type": Q_TYPES[types[2]],
+            "a_type": C_QTYPES[types[0]], "b_type": C_QTYPES[types[1]], "y_type": C_QTYPES[types[2]],
             "act_min": node.attrs["act_min"] + flip(types[2]), "act_max": node.attrs["act_max"] + flip(types[2]),
         }  # fmt: skip
         return (

@@ -12,8 +12,9 @@ from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
 from edgewright.kernels.dsp_gained_line import find_gained_line
 from edgewright.kernels.dsp_gemm import Layer, flip
-from edgewright.kernels.portable import Q_TYPES, given_constant
+from edgewright.kernels.portable import given_constant
 from edgewright.ops.core import describe
+from edgewright.ops.q_core import C_QTYPES
 
 _BLOCK = 4  # output channels made at once
 _DEPTH = 16  # EW_WG_DEPTH
@@ -200,7 +201,7 @@ class Winograd2Dsp(Kernel):
         params = {
             "batch": batch, "in_h": in_h, "in_w": in_w, "in_c": in_c, "out_h": out_h, "out_w": out_w, "out_c": out_c,
             "pad_top": layer.pads[0], "pad_left": layer.pads[1],
-            "x_type": Q_TYPES[graph.tensors[node.inputs[0]].dtype], "x_zero": node.attrs["x_zero"],
+            "x_type": C_QTYPES[graph.tensors[node.inputs[0]].dtype], "x_zero": node.attrs["x_zero"],
         }  # fmt: skip
         return (
             KernelCall(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,8 @@ import numpy as np
 from edgewright.errors import InternalError
 from edgewright.ir import Array, DType, Graph, Node
 from edgewright.ops.core import ParamValue, describe
-from edgewright.ops.q_core import INT32_MAX, limits
+from edgewright.ops.q_core import C_QTYPES, INT32_MAX, limits
 
-Q_TYPES: Mapping[DType, str] = {DType.S8: "EW_QS8", DType.U8: "EW_QU8", DType.S16: "EW_QS16"}  # enum ew_qtype
 USUAL_SCALES = (2.0**-24, 32.0)  # ew_usual_scale_of in ew_requantize.h
 ROWS_BLOCK, ROW_BLOCK = 4, 8  # EW_ROWS_Q_BLOCK, EW_ROW_Q_BLOCK in ew_rows_q.h
 
@@ -33,13 +31,13 @@ def dtype_of(node: Node, graph: Graph, index: int = 0) -> DType:
 def output_params(node: Node, graph: Graph) -> dict[str, ParamValue]:
     """Type, zero point and clamp of the output, as every kernel has them."""
     a = node.attrs
-    y_type = Q_TYPES[graph.tensors[node.output].dtype]
+    y_type = C_QTYPES[graph.tensors[node.output].dtype]
     return {"y_type": y_type, "y_zero": a["y_zero"], "act_min": a["act_min"], "act_max": a["act_max"]}
 
 
 def weight_type(weights: Array, bits: int) -> str:
     """The element type of a weight stream."""
-    return "EW_QS4" if bits == 4 else Q_TYPES[DType.of(weights)]
+    return "EW_QS4" if bits == 4 else C_QTYPES[DType.of(weights)]
 
 
 def folded_bias(weights: Array, bias: Array, x_zero: int) -> Array:
@@ -81,7 +79,7 @@ def sums_params(node: Node, graph: Graph, weights: Array) -> dict[str, Any]:
     bias, scale = (given_constant(node, graph, index) for index in (2, 3))
     wide = needs_wide(weights, bias, scale, node.attrs["x_zero"], x)
     return {
-        "x_type": Q_TYPES[x], "w_type": weight_type(weights, node.attrs.get("w_bits", 8)), "wide": int(wide),
+        "x_type": C_QTYPES[x], "w_type": weight_type(weights, node.attrs.get("w_bits", 8)), "wide": int(wide),
         "x_zero": node.attrs["x_zero"], **output_params(node, graph),
     }  # fmt: skip
 

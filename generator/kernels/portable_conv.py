@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.errors import InternalError
 from edgewright.ir import DType, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
 from edgewright.kernels.portable import (
@@ -20,25 +19,7 @@ from edgewright.kernels.portable import (
     sums_params,
 )
 from edgewright.ops import operator
-from edgewright.ops.core import describe
-
-
-def window_params(node: Node, graph: Graph) -> dict[str, Any]:
-    """Sizes, strides and pads of a convolution."""
-    if node.attrs["layout"] != "NHWC":
-        raise InternalError(f"{describe(node)}: only channels-last convolutions have kernels")
-    batch, in_h, in_w, in_c = graph.tensors[node.inputs[0]].shape
-    _, out_h, out_w, out_c = graph.tensors[node.output].shape
-    a = node.attrs
-    return {
-        "batch": batch, "in_h": in_h, "in_w": in_w, "in_c": in_c,
-        "out_h": out_h, "out_w": out_w, "out_c": out_c,
-        "kernel_h": a["kernel"][0], "kernel_w": a["kernel"][1],
-        "stride_h": a["strides"][0], "stride_w": a["strides"][1],
-        "dilation_h": a["dilations"][0], "dilation_w": a["dilations"][1],
-        "pad_top": a["pads"][0], "pad_left": a["pads"][1],
-        "groups": a.get("group", 1),
-    }  # fmt: skip
+from edgewright.ops.window import window_params
 
 
 def _is_depthwise(node: Node, graph: Graph) -> bool:

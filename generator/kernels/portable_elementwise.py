@@ -10,10 +10,10 @@ import numpy as np
 
 from edgewright.ir import Array, DType, Graph, Node
 from edgewright.kernels.core import Kernel, KernelCall
-from edgewright.kernels.portable import Q_TYPES, dtype_of, output_params
+from edgewright.kernels.portable import dtype_of, output_params
 from edgewright.ops import operator
 from edgewright.ops.core import ParamValue, broadcast_strides, describe, merge_axes, padded_to_max_rank
-from edgewright.ops.q_core import INT32_MAX, Q8, limits
+from edgewright.ops.q_core import C_QTYPES, INT32_MAX, Q8, limits
 from edgewright.ops.q_table import all_values
 
 _MAX_SHIFT, _MIN_SHIFT, _NEAR = 22, 15, 4  # where integer_sum looks for its factors
@@ -30,7 +30,7 @@ def _binary_params(node: Node, graph: Graph) -> dict[str, ParamValue]:
     return {
         "rank": len(dims), "dims": padded_to_max_rank(dims, where),
         "a_strides": padded_to_max_rank(a, where), "b_strides": padded_to_max_rank(b, where),
-        "a_type": Q_TYPES[dtype_of(node, graph)], "b_type": Q_TYPES[dtype_of(node, graph, 1)],
+        "a_type": C_QTYPES[dtype_of(node, graph)], "b_type": C_QTYPES[dtype_of(node, graph, 1)],
         "a_zero": node.attrs["a_zero"], "b_zero": node.attrs["b_zero"], **output_params(node, graph),
     }  # fmt: skip
 
@@ -151,7 +151,7 @@ class Table(Kernel):
 def _table_call(node: Node, graph: Graph, table: str | Array) -> tuple[KernelCall, ...]:
     y = graph.tensors[node.output]
     params: dict[str, ParamValue] = {
-        "count": y.elements, "x_type": Q_TYPES[dtype_of(node, graph)], "y_type": Q_TYPES[y.dtype]
+        "count": y.elements, "x_type": C_QTYPES[dtype_of(node, graph)], "y_type": C_QTYPES[y.dtype]
     }  # fmt: skip
     return (
         KernelCall(
@@ -173,7 +173,7 @@ class Rescale(Kernel):
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
         params: dict[str, ParamValue] = {
-            "count": graph.tensors[node.output].elements, "x_type": Q_TYPES[dtype_of(node, graph)],
+            "count": graph.tensors[node.output].elements, "x_type": C_QTYPES[dtype_of(node, graph)],
             "x_zero": node.attrs["x_zero"], "x_scale": float(node.attrs["x_scale"]),
             "y_scale": float(node.attrs["y_scale"]), **output_params(node, graph),
         }  # fmt: skip
@@ -219,7 +219,7 @@ class Quantize(Kernel):
         dtype: DType = node.attrs["dtype"]
         low, high = limits(dtype)
         params: dict[str, ParamValue] = {
-            "count": graph.tensors[node.output].elements, "y_type": Q_TYPES[dtype],
+            "count": graph.tensors[node.output].elements, "y_type": C_QTYPES[dtype],
             "scale": float(node.attrs["scale"]), "zero": node.attrs["zero"], "act_min": low, "act_max": high,
         }  # fmt: skip
         return (
@@ -238,7 +238,7 @@ class Dequantize(Kernel):
 
     def fits(self, node: Node, graph: Graph) -> bool:
         """One scale and zero point; arrays of them are for constants, which the passes compute."""
-        return len(node.inputs) == 1 and dtype_of(node, graph) in Q_TYPES
+        return len(node.inputs) == 1 and dtype_of(node, graph) in C_QTYPES
 
     def cost(self, node: Node, graph: Graph) -> int:
         """A multiplication an element."""
@@ -247,7 +247,7 @@ class Dequantize(Kernel):
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
         params: dict[str, ParamValue] = {
-            "count": graph.tensors[node.output].elements, "x_type": Q_TYPES[dtype_of(node, graph)],
+            "count": graph.tensors[node.output].elements, "x_type": C_QTYPES[dtype_of(node, graph)],
             "scale": float(node.attrs["scale"]), "zero": int(node.attrs["zero"]),
         }  # fmt: skip
         return (

@@ -5,7 +5,6 @@ from __future__ import annotations
 from edgewright.ir import Graph, Node
 from edgewright.kernels.core import Kernel, KernelCall
 from edgewright.kernels.portable import (
-    Q_TYPES,
     ROW_BLOCK,
     ROWS_BLOCK,
     bias_for,
@@ -17,7 +16,7 @@ from edgewright.kernels.portable import (
 )
 from edgewright.ops import operator
 from edgewright.ops.core import ParamValue, broadcast_strides, describe, padded_to_max_rank
-from edgewright.ops.q_core import INT32_MAX, limits
+from edgewright.ops.q_core import C_QTYPES, INT32_MAX, limits
 
 
 class FullyConnected(Kernel):
@@ -71,7 +70,7 @@ class MatMul(Kernel):
             "batch_rank": len(batch), "batch_dims": padded_to_max_rank(batch, where),
             "a_batch_strides": padded_to_max_rank(a_strides, where),
             "b_batch_strides": padded_to_max_rank(b_strides, where), "m": m, "k": k, "n": n,
-            "a_type": Q_TYPES[dtype_of(node, graph)], "b_type": Q_TYPES[dtype_of(node, graph, 1)],
+            "a_type": C_QTYPES[dtype_of(node, graph)], "b_type": C_QTYPES[dtype_of(node, graph, 1)],
             "wide": int(reach > INT32_MAX), "a_zero": node.attrs["a_zero"], "b_zero": node.attrs["b_zero"],
             "scale": float(node.attrs["scale"]), **output_params(node, graph),
         }  # fmt: skip

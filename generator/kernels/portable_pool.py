@@ -9,10 +9,10 @@ import numpy as np
 
 from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import Kernel, KernelCall
-from edgewright.kernels.portable import Q_TYPES, dtype_of, output_params
-from edgewright.kernels.portable_conv import window_params
+from edgewright.kernels.portable import dtype_of, output_params
 from edgewright.ops.core import ParamValue
-from edgewright.ops.q_core import INT32_MAX, limits
+from edgewright.ops.q_core import C_QTYPES, INT32_MAX, limits
+from edgewright.ops.window import window_params
 
 
 def pool_params(node: Node, graph: Graph) -> dict[str, Any]:
@@ -21,7 +21,7 @@ def pool_params(node: Node, graph: Graph) -> dict[str, Any]:
     params["channels"] = params.pop("in_c")
     del params["out_c"], params["groups"]
     params["pad_bottom"], params["pad_right"] = node.attrs["pads"][2:]
-    params["x_type"] = Q_TYPES[dtype_of(node, graph)]
+    params["x_type"] = C_QTYPES[dtype_of(node, graph)]
     return params
 
 
@@ -64,7 +64,7 @@ class MaxPool2d(Kernel):
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
         params: dict[str, ParamValue] = {
-            **pool_params(node, graph), "y_type": Q_TYPES[dtype_of(node, graph)],
+            **pool_params(node, graph), "y_type": C_QTYPES[dtype_of(node, graph)],
             "act_min": node.attrs["act_min"], "act_max": node.attrs["act_max"],
         }  # fmt: skip
         return (
@@ -117,7 +117,7 @@ class Softmax(Kernel):
         """One call."""
         x = graph.tensors[node.inputs[0]]
         params: dict[str, ParamValue] = {
-            "rows": x.elements // x.shape[-1], "axis": x.shape[-1], "x_type": Q_TYPES[x.dtype],
+            "rows": x.elements // x.shape[-1], "axis": x.shape[-1], "x_type": C_QTYPES[x.dtype],
             "y_scale": float(node.attrs["y_scale"]), **output_params(node, graph),
         }  # fmt: skip
         return (

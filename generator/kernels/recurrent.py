@@ -10,8 +10,9 @@ import numpy as np
 
 from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
-from edgewright.kernels.portable import Q_TYPES, dtype_of, given_constant, output_params
+from edgewright.kernels.portable import dtype_of, given_constant, output_params
 from edgewright.ops.core import ParamValue, operator
+from edgewright.ops.q_core import C_QTYPES
 from edgewright.ops.q_recurrent import y_factor
 from edgewright.ops.recurrent import Sizes, sizes_of
 from edgewright.ops.recurrent_numbers import reset_bits, tanh_table
@@ -105,7 +106,7 @@ class _Recurrent(Kernel):
         s = self._sizes(node, graph)
         weights = [stream.bytes() for stream in streams]
         params = {
-            **s.params(node), "weights_direction": weights[0].nbytes, "x_type": Q_TYPES[dtype_of(node, graph)],
+            **s.params(node), "weights_direction": weights[0].nbytes, "x_type": C_QTYPES[dtype_of(node, graph)],
             **output_params(node, graph), "y_scale": y_factor(node), "shift": node.attrs["shift"], **extra,
         }  # fmt: skip
         buffers = (s.input, s.hidden, *([s.hidden] if self.gates == 3 else []))

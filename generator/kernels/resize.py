@@ -6,8 +6,9 @@ import numpy as np
 
 from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import Kernel, KernelCall
-from edgewright.kernels.portable import Q_TYPES, dtype_of, output_params
+from edgewright.kernels.portable import dtype_of, output_params
 from edgewright.ops.core import ParamValue
+from edgewright.ops.q_core import C_QTYPES
 from edgewright.ops.resize import resize_sizes
 
 
@@ -30,7 +31,7 @@ class ResizeLinear(Kernel):
             parts = np.array(node.attrs["parts"][axis], np.uint16)
             tables[2 * i : 2 * i + 2] = [np.array(positions[axis], np.uint16), parts]
         params: dict[str, ParamValue] = {
-            "sizes": tuple(sizes.values()), "x_type": Q_TYPES[dtype_of(node, graph)], "x_zero": node.attrs["x_zero"],
+            "sizes": tuple(sizes.values()), "x_type": C_QTYPES[dtype_of(node, graph)], "x_zero": node.attrs["x_zero"],
             **output_params(node, graph), "scale": float(node.attrs["scale"]),
         }  # fmt: skip
         return (

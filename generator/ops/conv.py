@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.errors import InternalError, ShapeError
+from edgewright.errors import ShapeError
 from edgewright.ir import Array, Graph, Node, Tensor, TensorType
 from edgewright.ops.core import (
     Case,
@@ -37,26 +37,13 @@ from edgewright.ops.window import (
     pad_image,
     patches,
     to_nchw,
+    window_params,
     window_type,
 )
 
 
 def _conv_params(op: Operator, node: Node, graph: Graph) -> dict[str, Any]:
-    if node.attrs["layout"] != "NHWC":
-        raise InternalError(f"{describe(node)}: only channels-last convolutions have kernels")
-    batch, in_h, in_w, in_c = graph.tensors[node.inputs[0]].shape
-    _, out_h, out_w, out_c = graph.tensors[node.output].shape
-    a = node.attrs
-    return {
-        "batch": batch, "in_h": in_h, "in_w": in_w, "in_c": in_c,
-        "out_h": out_h, "out_w": out_w, "out_c": out_c,
-        "kernel_h": a["kernel"][0], "kernel_w": a["kernel"][1],
-        "stride_h": a["strides"][0], "stride_w": a["strides"][1],
-        "dilation_h": a["dilations"][0], "dilation_w": a["dilations"][1],
-        "pad_top": a["pads"][0], "pad_left": a["pads"][1],
-        "groups": a["group"],
-        **activation_params(op, node),
-    }  # fmt: skip
+    return {**window_params(node, graph), **activation_params(op, node)}
 
 
 def _check_bias(node: Node, bias: Tensor | None, channels: int) -> None:

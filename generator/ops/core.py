@@ -69,6 +69,8 @@ class Operator:
     dtypes: ClassVar[frozenset[DType]] = frozenset({DType.F32})  # of the first input
     fuses_activation: ClassVar[bool] = False  # takes act_min and act_max
     elementwise: ClassVar[bool] = False  # unary, and the position of an element does not matter
+    moves: ClassVar[bool] = False  # only moves elements, of any type: the output has the inputs' type and scale
+    zeros: ClassVar[tuple[str, ...] | None] = None  # attributes: zero points of an integer operator's first inputs
     data_inputs: ClassVar[int | None] = None  # so many leading inputs have the output's axes; None: all of them
     has_kernel: ClassVar[bool] = True  # `lower` gives its one kernel; False: its kernels are in edgewright.kernels
     folds_at_import: ClassVar[bool] = True  # a node that reads only constants is computed at once
@@ -295,6 +297,11 @@ def padded_to_max_rank(values: Sequence[int], where: str, fill: int = 0) -> tupl
 def activation_params(op: Operator, node: Node) -> dict[str, ParamValue]:
     """The clamp parameters of a kernel that has a fused activation."""
     return {"act_min": float(op.attr(node, "act_min")), "act_max": float(op.attr(node, "act_max"))}
+
+
+def narrowed(inner: tuple[float, float], outer: tuple[float, float]) -> tuple[float, float]:
+    """Return the one clamp that clamping to `inner`, then to `outer`, comes to."""
+    return min(max(inner[0], outer[0]), outer[1]), max(min(inner[1], outer[1]), outer[0])
 
 
 def clamped(values: Array, op: Operator, node: Node) -> Array:

@@ -25,6 +25,7 @@ from edgewright.ops.core import (
     padded_to_max_rank,
     required,
 )
+from edgewright.ops.q_core import C_QTYPES
 from edgewright.ops.reshape import axes_of, copy_call
 
 
@@ -46,6 +47,7 @@ class Transpose(Operator):
     """Axis i of the output is axis perm[i] of the input. Source: ONNX Transpose-13."""
 
     name = "Transpose"
+    moves = True
     arity = (1, 1)
     attributes = {"perm": ...}
     dtypes = frozenset(DType)
@@ -80,6 +82,7 @@ class Slice(Operator):
     """Every step-th element from start, `sizes` of them, on each axis. Source: ONNX Slice-13, resolved at import."""
 
     name = "Slice"
+    moves = True
     arity = (1, 1)
     attributes = {"starts": ..., "steps": ..., "sizes": ...}
     dtypes = frozenset(DType)
@@ -180,6 +183,7 @@ class Concat(Operator):
     """Tensors one after the other along an axis. Source: ONNX Concat-13."""
 
     name = "Concat"
+    moves = True
     arity = (1, 1 << 20)
     attributes = {"axis": ...}
     dtypes = frozenset(DType)
@@ -222,7 +226,6 @@ def _concat(foreign: Any) -> None:
     foreign.emit("Concat", [x.name for x in parts], final=0, axis=axis)
 
 
-_Q_TYPES = {DType.S8: "EW_QS8", DType.U8: "EW_QU8", DType.S16: "EW_QS16"}  # enum ew_qtype
 _PAD_MODES = {"constant": 0, "edge": 1, "reflect": 2, "wrap": 3}  # enum ew_pad_mode
 
 
@@ -230,8 +233,9 @@ class Pad(Operator):
     """Elements added (or cut, where negative) before and after each axis. Source: ONNX Pad-21."""
 
     name = "Pad"
+    moves = True
     arity = (1, 1)
-    dtypes = frozenset({DType.F32, *_Q_TYPES})
+    dtypes = frozenset({DType.F32, *C_QTYPES})
     attributes = {"begins": ..., "ends": ..., "mode": "constant", "value": 0.0}
 
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
@@ -269,7 +273,7 @@ class Pad(Operator):
             "mode": _PAD_MODES[self.attr(node, "mode")],
         }  # fmt: skip
         value, kind = self.attr(node, "value"), "f32" if x.dtype is DType.F32 else "q"
-        params.update({"value": float(value)} if kind == "f32" else {"value": int(value), "type": _Q_TYPES[x.dtype]})
+        params.update({"value": float(value)} if kind == "f32" else {"value": int(value), "type": C_QTYPES[x.dtype]})
         return (
             KernelCall(f"ew_pad_{kind}", f"pad/ew_pad_{kind}.h", f"ew_pad_{kind}_params", params, (x.name, y.name)),
         )

@@ -19,6 +19,7 @@ from edgewright.ops.core import describe
 
 Q8 = frozenset({DType.S8, DType.U8})
 QUANTIZED = Q8 | {DType.S16}
+C_QTYPES: Mapping[DType, str] = {DType.S8: "EW_QS8", DType.U8: "EW_QU8", DType.S16: "EW_QS16"}  # enum ew_qtype
 
 # `act_min` and `act_max` are integers of y's type: the range of the type, narrowed by a fused Relu or Clip.
 OUTPUT_ATTRIBUTES: Mapping[str, Any] = {"y_zero": ..., "act_min": ..., "act_max": ..., "dtype": ...}

@@ -31,6 +31,7 @@ class QFullyConnected(Operator):
     """y[..., o] = clamp(rint(float32(bias[o] + sum (x[..., i] - x_zero) * w[o, i]) * scale[o]) + y_zero)."""
 
     name = "QFullyConnected"
+    zeros = ("x_zero",)
     arity = (4, 4)
     attributes = {"x_zero": ..., "w_bits": 8, **OUTPUT_ATTRIBUTES}
     dtypes = QUANTIZED
@@ -62,6 +63,7 @@ class QMatMul(Operator):
     """Y = clamp(rint(float32(sum (a - a_zero) * (b - b_zero)) * scale) + y_zero), with numpy's rules for batches."""
 
     name = "QMatMul"
+    zeros = ("a_zero", "b_zero")
     arity = (2, 2)
     attributes = {"a_zero": ..., "b_zero": ..., "scale": ..., **OUTPUT_ATTRIBUTES}
     dtypes = QUANTIZED

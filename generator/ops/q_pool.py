@@ -48,6 +48,7 @@ class QAveragePool(AveragePool):
     """clamp(rint(float32(sum (x - x_zero)) * float32(x_scale / float32(y_scale * n))) + y_zero), n elements counted."""
 
     name = "QAveragePool"
+    zeros = ("x_zero",)
     attributes = {
         **WINDOW_ATTRIBUTES, "ceil_mode": False, "count_include_pad": False,
         "x_zero": ..., "x_scale": ..., "y_scale": ..., **OUTPUT_ATTRIBUTES,

@@ -52,6 +52,7 @@ class _QRecurrent(Operator):
     """What the integer layers share. W and R are int8; multipliers int32 and bias int64 [directions, rows]."""
 
     attributes = {"direction": ..., "layout": ..., "shift": ..., "x_zero": ..., "y_scale": ..., **OUTPUT_ATTRIBUTES}
+    zeros = ("x_zero",)
     dtypes = QUANTIZED
     has_kernel = False
     folds_at_import = False

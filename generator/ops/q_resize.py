@@ -32,6 +32,7 @@ class QResizeLinear(Operator):
     """
 
     name = "QResizeLinear"
+    zeros = ("x_zero",)
     arity = (1, 1)
     attributes = {"positions": ..., "parts": ..., "x_zero": ..., "scale": ..., **OUTPUT_ATTRIBUTES}
     dtypes = Q8

@@ -18,6 +18,7 @@ class QTable(Operator):
     """y = table[x - lowest value of x's type]; any function of an 8-bit tensor. Inputs: x, table [256]."""
 
     name = "QTable"
+    zeros = ()
     arity = (2, 2)
     dtypes = Q8
     has_kernel = False
@@ -44,6 +45,7 @@ class QSoftmax(Operator):
     """
 
     name = "QSoftmax"
+    zeros = ()
     arity = (2, 2)
     attributes = {"axis": ..., "y_scale": ..., **OUTPUT_ATTRIBUTES}
     dtypes = Q8

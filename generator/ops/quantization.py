@@ -51,6 +51,7 @@ class Quantize(Operator):
     """clamp(rint(x / scale) + zero). Source: ONNX QuantizeLinear-21, one scale for the tensor."""
 
     name = "Quantize"
+    zeros = ()
     arity = (1, 1)
     attributes = {"scale": ..., "zero": ..., "dtype": ...}
     has_kernel = False
@@ -81,6 +82,7 @@ class Dequantize(Operator):
     """
 
     name = "Dequantize"
+    zeros = ("zero",)
     arity = (1, 3)
     attributes = {"scale": 1.0, "zero": 0}
     dtypes = _SOURCES
@@ -112,6 +114,7 @@ class QRescale(Operator):
     """The same real numbers under another scale: clamp(rint(float32(x - x_zero) * x_scale / y_scale) + y_zero)."""
 
     name = "QRescale"
+    zeros = ("x_zero",)
     arity = (1, 1)
     attributes = {"x_zero": ..., "x_scale": ..., "y_scale": ..., **OUTPUT_ATTRIBUTES}
     dtypes = QUANTIZED

@@ -30,6 +30,7 @@ class Reshape(Operator):
     """The same elements under another shape."""
 
     name = "Reshape"
+    moves = True
     arity = (1, 1)
     attributes = {"shape": ...}
     dtypes = frozenset(DType)

@@ -70,6 +70,7 @@ class ResizeNearest(Operator):
     """On each axis with positions, output element i is input element positions[i]. Source: ONNX Resize-19, nearest."""
 
     name = "ResizeNearest"
+    moves = True
     arity = (1, 1)
     attributes = {"positions": ...}
     dtypes = frozenset(DType)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from edgewright.errors import ShapeError
-from edgewright.ir import Array, Node, Shape, TensorType
+from edgewright.errors import InternalError, ShapeError
+from edgewright.ir import Array, Graph, Node, Shape, TensorType
 from edgewright.ops.core import ForeignNode, describe
 
 WINDOW_ATTRIBUTES: Mapping[str, Any] = {
@@ -125,6 +125,24 @@ def window_type(node: Node, shape: Shape, channels: int, dtype: Any, ceil: bool 
             f"does not fit in {h}x{w} with pads {list(pads)}"
         )
     return TensorType(image_shape(n, channels, sizes[0], sizes[1], layout), dtype)
+
+
+def window_params(node: Node, graph: Graph) -> dict[str, Any]:
+    """Return sizes, strides and pads as the kernels of window operators have them."""
+    if node.attrs["layout"] != "NHWC":
+        raise InternalError(f"{describe(node)}: only channels-last window operators have kernels")
+    batch, in_h, in_w, in_c = graph.tensors[node.inputs[0]].shape
+    _, out_h, out_w, out_c = graph.tensors[node.output].shape
+    a = node.attrs
+    return {
+        "batch": batch, "in_h": in_h, "in_w": in_w, "in_c": in_c,
+        "out_h": out_h, "out_w": out_w, "out_c": out_c,
+        "kernel_h": a["kernel"][0], "kernel_w": a["kernel"][1],
+        "stride_h": a["strides"][0], "stride_w": a["strides"][1],
+        "dilation_h": a["dilations"][0], "dilation_w": a["dilations"][1],
+        "pad_top": a["pads"][0], "pad_left": a["pads"][1],
+        "groups": a.get("group", 1),
+    }  # fmt: skip
 
 
 class ImageNode:

@@ -12,15 +12,12 @@ from typing import Any
 import numpy as np
 
 from edgewright.ir import DType, Editor, Graph, Node
+from edgewright.ops import operator
 from edgewright.ops.q_core import Q8
 
-_SAME_TYPE = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad", "QMaxPool", "ResizeNearest"})  # in and out
-_ZEROS = {
-    "QConv": ("x_zero",), "QFullyConnected": ("x_zero",), "QMatMul": ("a_zero", "b_zero"), "QAdd": ("a_zero", "b_zero"),
-    "QSub": ("a_zero", "b_zero"), "QMul": ("a_zero", "b_zero"), "QAveragePool": ("x_zero",), "QRescale": ("x_zero",),
-    "QTable": (None,), "QSoftmax": (None,), "QResizeLinear": ("x_zero",), "Dequantize": ("zero",), "Quantize": (),
-    "QLSTM": ("x_zero",), "QGRU": ("x_zero",),
-}  # fmt: skip
+
+def _keeps_type(node: Node) -> bool:
+    return operator(node.op).moves or node.op == "QMaxPool"
 
 
 def choose_signedness(graph: Graph, dtype: DType) -> Graph:
@@ -49,14 +46,14 @@ def _free(graph: Graph, dtype: DType) -> set[str]:
     fixed = {*graph.inputs, *graph.outputs}
     fixed.update(name for name, tensor in graph.tensors.items() if tensor.data is not None)
     for node in graph.nodes:
-        if node.op in _SAME_TYPE:
+        if _keeps_type(node):
             for name in node.inputs:
                 leader[find(name)] = find(node.output)
         elif node.op in ("QLSTM", "QGRU"):  # Y, Y_h and an LSTM's initial_h are of one type
             for name in (*node.outputs[:2], *(node.inputs[6:7] if node.op == "QLSTM" else ())):
                 if name:
                     leader[find(name)] = find(node.output)
-        elif node.op not in _ZEROS:
+        elif operator(node.op).zeros is None:
             fixed.update(name for name in (*node.inputs, *node.outputs) if name)
     held = {find(name) for name in fixed}
     return {
@@ -67,13 +64,13 @@ def _free(graph: Graph, dtype: DType) -> set[str]:
 
 def _rewritten(editor: Editor, node: Node, chosen: set[str], dtype: DType, offset: int) -> Node:
     changes: dict[str, Any] = {}
-    if node.op in _SAME_TYPE:
+    if _keeps_type(node):
         if node.output in chosen:
             keys = {"Pad": ("value",), "QMaxPool": ("act_min", "act_max")}.get(node.op, ())
             changes.update((key, node.attrs[key] + offset) for key in keys if key in node.attrs)
         return node.with_attrs(**changes)
-    for name, key in zip(node.inputs, _ZEROS.get(node.op, ()), strict=False):
-        if name in chosen and key is not None:
+    for name, key in zip(node.inputs, operator(node.op).zeros or (), strict=False):
+        if name in chosen:
             changes[key] = node.attrs[key] + offset
     if node.output in chosen:
         if node.op == "QTable":

@@ -7,6 +7,7 @@ from functools import partial
 
 from edgewright.ir import Editor, Graph, Node
 from edgewright.ops import operator
+from edgewright.ops.core import narrowed
 
 
 def fuse_activations(graph: Graph) -> Graph:
@@ -30,8 +31,7 @@ def _fuse(editor: Editor, uses: dict[str, int], node: Node, producers: dict[str,
         return False
     low, high = (rule.attr(before, key) for key in keys)
     new_low, new_high = clamp.attr(node, "min"), clamp.attr(node, "max")
-    # clamping to [low, high], then to [new_low, new_high]
-    bounds = (min(max(low, new_low), new_high), max(min(high, new_high), new_low))
+    bounds = narrowed((low, high), (new_low, new_high))
     fused = before.with_attrs(**dict(zip(keys, bounds, strict=True)))
     editor.replace_node(node, [])
     editor.replace_node(before, [replace(fused, outputs=node.outputs)])

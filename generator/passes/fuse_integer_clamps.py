@@ -12,6 +12,7 @@ import numpy as np
 
 from edgewright.ir import DType, Editor, Graph, Node
 from edgewright.ops import operator
+from edgewright.ops.core import narrowed
 from edgewright.ops.q_core import Q8, QUANTIZED, limits
 from edgewright.ops.q_table import all_values
 
@@ -39,8 +40,8 @@ def _fuse(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     low, high = _bounds(node, dtype)
     before = producers.get(node.inputs[0])
     if before is not None and "act_min" in before.attrs and editor.uses()[node.inputs[0]] == 1:
-        old = before.attrs["act_min"], before.attrs["act_max"]
-        fused = before.with_attrs(act_min=min(max(old[0], low), high), act_max=max(min(old[1], high), low))
+        act_min, act_max = narrowed((before.attrs["act_min"], before.attrs["act_max"]), (low, high))
+        fused = before.with_attrs(act_min=act_min, act_max=act_max)
         editor.replace_node(node, [])
         editor.replace_node(before, [replace(fused, outputs=node.outputs)])
     elif dtype in Q8:

@@ -17,11 +17,10 @@ import numpy as np
 
 from edgewright.ir import Array, DType, Editor, Graph, Node, TensorType, live_nodes
 from edgewright.ops import operator
-from edgewright.ops.core import FREE
+from edgewright.ops.core import FREE, narrowed
 from edgewright.ops.q_core import FLOAT_RULES, Q8, QUANTIZED, OutputParams, Quantized, QuantizedConstant, limits
 from edgewright.passes.integer_tables import table_of
 
-_MOVES = frozenset({"Reshape", "Transpose", "Slice", "Concat", "Pad", "ResizeNearest"})
 _HAVE_BIAS = frozenset({"Conv", "FullyConnected", "MatMul"})
 
 
@@ -38,7 +37,7 @@ def lower_to_integers(graph: Graph) -> Graph:
 
 
 def _rewrite(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
-    if node.op in _MOVES or node.op == "MaxPool":
+    if _goes_on_integers(node):
         return _on_integers(editor, node, producers)
     if node.op != "Quantize":
         return False
@@ -91,6 +90,10 @@ def _as_table(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     return True
 
 
+def _goes_on_integers(node: Node) -> bool:
+    return operator(node.op).moves or node.op == "MaxPool"
+
+
 def _on_integers(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     """Move elements first, then dequantize."""
     makers = [_dequantize_of(editor, name, producers) for name in node.inputs]
@@ -130,7 +133,7 @@ def _integer_move(node: Node, dtype: DType, scale: float, zero: int) -> Node | N
 def _before_move(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     """Quantize first, then move elements, where nothing else reads the moved floats."""
     move = producers.get(node.inputs[0])
-    if move is None or (move.op not in _MOVES and move.op != "MaxPool") or editor.uses()[node.inputs[0]] != 1:
+    if move is None or not _goes_on_integers(move) or editor.uses()[node.inputs[0]] != 1:
         return False
     if move.op == "Slice" and editor.uses()[move.inputs[0]] != 1:
         return False
@@ -153,8 +156,8 @@ def _as_integer(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     low, high = FREE
     name = node.inputs[0]
     while (clamp := producers.get(name)) is not None and clamp.op == "Clamp" and uses[name] == 1:
-        own_low, own_high = clamp.attrs.get("min", FREE[0]), clamp.attrs.get("max", FREE[1])
-        low, high = min(max(own_low, low), high), max(min(own_high, high), low)
+        own = clamp.attrs.get("min", FREE[0]), clamp.attrs.get("max", FREE[1])
+        low, high = narrowed(own, (low, high))
         name = clamp.inputs[0]
     core = producers.get(name)
     if core is None or uses[name] != 1 or "act_min" in core.attrs or "act_max" in core.attrs:

@@ -29,4 +29,22 @@ EW_INLINE int32_t ew_pad_source(int32_t at, int32_t in, int32_t mode)
     return phase < in ? phase : period - phase;
 }
 
+/* Where the row of x starts, in elements, that the output's row `index` (on the axes before `last`) shows; -1 if none:
+ * the row is all constant. */
+EW_INLINE int32_t ew_pad_row(int32_t last, const int32_t in_dims[EW_MAX_RANK], const int32_t pads_before[EW_MAX_RANK],
+                             int32_t mode, const int32_t index[EW_MAX_RANK])
+{
+    int32_t row = 0;
+    int32_t stride = in_dims[last];
+    int32_t inside = 1;
+    EW_UNROLL
+    for (int32_t axis = last - 1; axis >= 0; --axis) {
+        const int32_t source = ew_pad_source(index[axis] - pads_before[axis], in_dims[axis], mode);
+        inside = inside && source >= 0;
+        row += inside ? source * stride : 0;
+        stride *= in_dims[axis];
+    }
+    return inside ? row : -1;
+}
+
 #endif

@@ -25,19 +25,10 @@ EW_KERNEL void ew_pad_q(const void *restrict x, void *restrict y, const ew_pad_q
     int32_t index[EW_MAX_RANK] = {0};
     int32_t written = 0;
     do {
-        int32_t row = 0;
-        int32_t stride = p->in_dims[last];
-        int32_t inside = 1;
-        EW_UNROLL
-        for (int32_t axis = last - 1; axis >= 0; --axis) {
-            const int32_t source = ew_pad_source(index[axis] - p->pads_before[axis], p->in_dims[axis], p->mode);
-            inside = inside && source >= 0;
-            row += inside ? source * stride : 0;
-            stride *= p->in_dims[axis];
-        }
+        const int32_t row = ew_pad_row(last, p->in_dims, p->pads_before, p->mode, index);
         for (int32_t o = 0; o < p->out_dims[last]; ++o) {
             const int32_t source = ew_pad_source(o - p->pads_before[last], p->in_dims[last], p->mode);
-            ew_store_q(p->type, y, written + o, inside && source >= 0 ? ew_load_q(p->type, x, row + source) : p->value);
+            ew_store_q(p->type, y, written + o, row >= 0 && source >= 0 ? ew_load_q(p->type, x, row + source) : p->value);
         }
         written += p->out_dims[last];
     } while (ew_index_next(last, p->out_dims, index));
