@@ -245,6 +245,7 @@ import signal, sys, time
 from pathlib import Path
 from edgewright.boards import load_target
 from edgewright.drivers.emulator import start_emulator
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored
 with start_emulator(load_target("mps2-an386"), Path(sys.argv[1]), mode="none") as emulator:
     print(emulator.pid, flush=True)
     time.sleep(60)

@@ -21,11 +21,6 @@ def as_matrix(node: Node, weights: Array) -> Array:
     return weights.reshape(group, weights.shape[0] // group, -1)
 
 
-def channel_axis(node: Node) -> int:
-    """The axis of a layer's output, counted from the end, that its bias runs along."""
-    return -3 if node.op == "Conv" else -1
-
-
 @dataclass(frozen=True, eq=False)
 class Places:
     """Which positions (sample, and row and column of the output) stand for a layer's inputs. Shapes: (positions,)."""
