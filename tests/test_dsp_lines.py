@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edgewright.kernels.dsp_gained_line import find_gained_lines
 from edgewright.kernels.dsp_requantize import Lines, find_lines, requantized
 
 
@@ -64,3 +65,24 @@ def test_most_channels_of_a_layer_have_a_line() -> None:
     scale = rng.uniform(0.002, 0.02, 200).astype(np.float32)
     lines = find_lines(scale, np.full(200, -200_000), np.full(200, 200_000), 0)
     assert lines.found.mean() > 0.9
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_line_does_not_depend_on_the_channels_beside_it(seed: int) -> None:
+    """All channels are searched together, each in its own steps: alone it has to find the same."""
+    rng = np.random.default_rng(seed)
+    scale = np.exp2(rng.uniform(-18, -2, 9)).astype(np.float32)
+    scale[:2] = np.exp2(np.float32([-9, -4]))
+    low = -rng.integers(0, 2 ** rng.integers(3, 22, 9))
+    high = low + rng.integers(0, 2 ** rng.integers(3, 22, 9))
+    bias, gain, times_256 = rng.integers(-999, 999, 9), 2 ** rng.integers(2, 9, 9), rng.integers(0, 2, 9) == 1
+    together = find_lines(scale, low, high, 31, times_256)
+    gained = [find_gained_lines(scale, low, high, bias, 31, gain, 16, addend) for addend in (False, True)]
+    assert together.found.any() and gained[1].found.any()
+    for c in range(9):
+        one = slice(c, c + 1)
+        alone = find_lines(scale[one], low[one], high[one], 31, bool(times_256[c]))
+        assert [int(v[0]) for v in vars(alone).values()] == [int(v[c]) for v in vars(together).values()]
+        for addend, all_lines in zip((False, True), gained, strict=True):
+            alone_too = find_gained_lines(scale[one], low[one], high[one], bias[one], 31, gain[one], 16, addend)
+            assert [int(v[0]) for v in vars(alone_too).values()] == [int(v[c]) for v in vars(all_lines).values()]

@@ -12,7 +12,7 @@ import numpy as np
 from edgewright.errors import InternalError
 from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
-from edgewright.kernels.dsp_gained_line import find_gained_line
+from edgewright.kernels.dsp_gained_line import find_gained_lines
 from edgewright.kernels.dsp_gemm import Layer, flip
 from edgewright.kernels.portable import given_constant
 from edgewright.ops.core import describe
@@ -138,32 +138,31 @@ class _Depthwise:
 
     def packed(self) -> tuple[Array, bool]:
         """The words of the kernel, uint32, and whether all channels have lines."""
-        channels = [self._channel(c) for c in range(len(self.weights))]
-        all_lines = all(by_line for by_line, _ in channels)
-        words: list[int] = []
-        for group in range(0, len(channels), _GROUP):
-            at = min(group, len(channels) - _GROUP)
-            four = channels[at : at + _GROUP]
-            if not all_lines:
-                words.append(sum(by_line << k for k, (by_line, _) in enumerate(four)))
-            words += [word for _, channel in four for word in channel]
-        return np.array([word & 0xFFFFFFFF for word in words], np.uint32), all_lines
+        words, by_line = self._channels()
+        groups: list[Array] = []
+        for group in range(0, len(words), _GROUP):
+            at = min(group, len(words) - _GROUP)
+            if not by_line.all():
+                groups.append(np.array([int(by_line[at : at + _GROUP] @ (1 << np.arange(_GROUP)))]))
+            groups.append(words[at : at + _GROUP].reshape(-1))
+        return (np.concatenate(groups) & 0xFFFFFFFF).astype(np.uint32), bool(by_line.all())
 
-    def _channel(self, c: int) -> tuple[bool, list[int]]:
-        """Whether channel c has a line, and its words."""
-        w, bias, scale = self.weights[c], int(self.bias[c]), self.layer.scale[c]
-        low, high = int(self.low[c]), int(self.high[c])
-        shift = 0  # of the weights
-        while scale * 2.0 ** (32 + _LINE_SHIFT - _WIDE_SHIFT - shift) >= 2**31 and shift <= _MOST_SHIFT:
-            shift += 1
-        line = None
-        if (np.abs(w) << shift < 2**15).all() and max(-low, high) << _WIDE_SHIFT + shift < 2**31:
-            gain = 1 << _WIDE_SHIFT + shift
-            line = find_gained_line(scale, low, high, bias, self.layer.zero, gain, _LINE_SHIFT)
-        if line is None:
-            bits = int(np.float32(scale * np.float32(2.0**-_WIDE_SHIFT)).view(np.uint32))
-            return False, [*_weight_words(w), bits, bias << _WIDE_SHIFT]
-        return True, [*_weight_words(w << shift), line.multiplier, line.offset]
+    def _channels(self) -> tuple[Array, Array]:
+        """The words of each channel, and whether it has a line. Shapes: [channels, 7], [channels]."""
+        scale, widened = self.layer.scale, _WIDE_SHIFT + np.arange(_MOST_SHIFT + 1)
+        steep = scale.astype(np.float64)[:, None] * 2.0 ** (32 + _LINE_SHIFT - widened) >= 2**31
+        shift = steep.sum(axis=1)  # of the weights
+        fits = (np.abs(self.weights).max(axis=(1, 2)) << shift < 2**15) & (
+            np.maximum(-self.low, self.high) << _WIDE_SHIFT + shift < 2**31
+        )
+        gain = np.left_shift(1, _WIDE_SHIFT + shift)
+        lines = find_gained_lines(scale, self.low, self.high, self.bias, self.layer.zero, gain, _LINE_SHIFT)
+        found = fits & lines.found
+        weights = self.weights << np.where(found, shift, 0)[:, None, None]
+        bits = (scale * np.float32(2.0**-_WIDE_SHIFT)).view(np.uint32).astype(np.int64)
+        multiplier = np.where(found, lines.multiplier, bits)
+        offset = np.where(found, lines.offset, self.bias << _WIDE_SHIFT)
+        return np.concatenate([_weight_words(weights), np.stack([multiplier, offset], axis=1)], axis=1), found
 
 
 def _bias(node: Node, graph: Graph) -> Array:
@@ -171,10 +170,13 @@ def _bias(node: Node, graph: Graph) -> Array:
     return given_constant(node, graph, 2).astype(np.int64)
 
 
-def _weight_words(w: Array) -> list[int]:
-    """Taps 0 and 1 of each row, then tap 2 of rows 0 and 1, then of row 2."""
-    pairs = [(w[0, 0], w[0, 1]), (w[1, 0], w[1, 1]), (w[2, 0], w[2, 1]), (w[0, 2], w[1, 2]), (w[2, 2], 0)]
-    return [int(low) & 0xFFFF | (int(high) & 0xFFFF) << 16 for low, high in pairs]
+def _weight_words(w: Array) -> Array:
+    """Taps 0 and 1 of each row, then tap 2 of rows 0 and 1, then of row 2.
+
+    Shapes: [channels, 3, 3] -> [channels, 5].
+    """
+    halves = np.pad(w.reshape(len(w), 9), ((0, 0), (0, 1))) & 0xFFFF
+    return np.asarray(halves[:, [0, 3, 6, 2, 8]] | halves[:, [1, 4, 7, 5, 9]] << 16)
 
 
 class Depthwise3x3Dsp(Kernel):

@@ -123,16 +123,16 @@ def _stream(layer: Layer) -> tuple[tuple[int, ...], Array, int]:
     weights[:out, :inputs] = layer.weights
     weights = weights.reshape(whole, -1, 4)[..., [0, 2, 1, 3]].reshape(whole, -1)
     line, added = _one_line(layer)
-    lines = layer.lines(_SHIFT, shared=True)
+    lines = None if line[0] else layer.lines(_SHIFT, shared=True)
     blocks = []
     for first in range(0, out, BLOCK):
         there = slice(first, min(first + BLOCK, out))
-        by_line = bool(lines.found[there].all())
+        by_line = lines is not None and bool(lines.found[there].all())
         bias, tail = np.zeros(BLOCK, np.int64), np.zeros((BLOCK, 2), np.int64)
         bias[: there.stop - first] = layer.bias[there]
         if line[0]:
             bias += np.tile(added, 2)
-        elif by_line:
+        elif lines is not None and by_line:
             bias[: there.stop - first] += lines.bias[there]
             tail[: there.stop - first] = np.stack([lines.multiplier[there], lines.offset[there]], axis=1)
         block = weights[first : first + BLOCK]

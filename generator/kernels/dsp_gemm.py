@@ -86,20 +86,11 @@ class Layer:
 
     def lines(self, shift: int, shared: bool) -> Lines:
         """A line for each channel; none where results have to be clamped or flipped."""
-        even, odd = (
-            find_lines(self.scale[part], self.low[part], self.high[part], self.zero, times_256, shift)
-            for part, times_256 in ((slice(0, None, 2), shared), (slice(1, None, 2), False))
-        )
-
-        def merged(of_even: Array, of_odd: Array) -> Array:
-            both = np.zeros(len(self.bias), of_even.dtype)
-            both[0::2], both[1::2] = of_even, of_odd
-            return both
-
-        return Lines(
-            merged(even.multiplier, odd.multiplier), merged(even.offset, odd.offset), merged(even.bias, odd.bias),
-            merged(even.found, odd.found) & self.plain,
-        )  # fmt: skip
+        if not self.plain:
+            none = np.zeros(len(self.bias), np.int64)
+            return Lines(none, none, none, none > 0)
+        times_256 = (np.arange(len(self.bias)) % 2 == 0) & shared
+        return find_lines(self.scale, self.low, self.high, self.zero, times_256, shift)
 
 
 def flip(dtype: DType) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from edgewright.errors import InternalError
 from edgewright.ir import Array, Graph, Node
 from edgewright.kernels.core import SCRATCH, Kernel, KernelCall
-from edgewright.kernels.dsp_gained_line import find_gained_line
+from edgewright.kernels.dsp_gained_line import find_gained_lines
 from edgewright.kernels.dsp_gemm import Layer, flip
 from edgewright.kernels.portable import given_constant
 from edgewright.ops.core import describe
@@ -108,11 +109,11 @@ class _Winograd:
                 return False
         return True
 
-    @property
+    @cached_property
     def transformed(self) -> Array:
         """G w G^T."""
         rows = self.transform.rows
-        return np.asarray(np.einsum("ai,oijc,bj->oabc", rows, self.weights, rows))
+        return np.asarray(np.einsum("bj,oajc->oabc", rows, np.einsum("ai,oijc->oajc", rows, self.weights)))
 
     @property
     def depth(self) -> int:
@@ -146,29 +147,30 @@ class _Winograd:
         weights[..., :in_c] = self.transformed
         fours = weights.reshape(*weights.shape[:3], -1, 4)[..., _FOURS].reshape(weights.shape)
         apart = np.stack([fours[:, row, column] for row, column in self.transform.positions], axis=1)
+        addends, tails = self._results()
         parts: list[Array] = []
         for first in range(0, out_c, _BLOCK):
             block = slice(first, first + _BLOCK)
-            results = [self._result(o) for o in range(first, first + _BLOCK)]
-            parts += [np.array([addend for addend, _ in results]), _words(apart[block])]
+            parts += [addends[block], _words(apart[block])]
             if self.transform.shared:
                 quarter = np.stack([fours[block, row, column] // 4 for row, column in self.transform.shared], axis=1)
                 parts.append(_words(256 * quarter[0::2] + quarter[1::2]))
-            parts.append(np.array([word for _, tail in results for word in tail]))
+            parts.append(tails[block].reshape(-1))
         return (np.concatenate(parts) & 0xFFFFFFFF).astype(np.uint32)
 
-    def _result(self, o: int) -> tuple[int, list[int]]:
-        """What channel o's sums begin with, and the three words that make its results."""
-        layer, transform, bias = self.layer, self.transform, int(self.bias[o])
-        w = self.weights[o]
-        low, high = 255 * int(np.minimum(w, 0).sum()), 255 * int(np.maximum(w, 0).sum())
-        line = find_gained_line(
-            layer.scale[o], low, high, bias, layer.zero, transform.gain, transform.shift, with_addend=True
+    def _results(self) -> tuple[Array, Array]:
+        """What sums begin with, and the three words that make results. Shapes: [out], [out, 3]."""
+        layer, transform = self.layer, self.transform
+        flat, gain = self.weights.reshape(len(self.weights), -1), np.full(len(self.bias), transform.gain)
+        low, high = 255 * np.minimum(flat, 0).sum(axis=1), 255 * np.maximum(flat, 0).sum(axis=1)
+        lines = find_gained_lines(
+            layer.scale, low, high, self.bias, layer.zero, gain, transform.shift, with_addend=True
         )
-        if line is not None:
-            return line.addend, [0, line.multiplier, line.offset]
-        scale = np.float32(layer.scale[o] / np.float32(transform.float_gain))
-        return transform.gain * bias, [1, int(scale.view(np.uint32)), layer.zero]
+        bits = (layer.scale / np.float32(transform.float_gain)).view(np.uint32).astype(np.int64)
+        second = np.where(lines.found, lines.multiplier, bits)
+        third = np.where(lines.found, lines.offset, layer.zero)
+        tails = np.stack([~lines.found, second, third], axis=1)
+        return np.where(lines.found, lines.addend, transform.gain * self.bias), tails
 
 
 def _words(rows: Array) -> Array:
