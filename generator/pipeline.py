@@ -41,7 +41,7 @@ from edgewright.report.result import (
     TargetRecord,
 )
 from edgewright.samples import DataSet, check_data, sample_shape
-from edgewright.simulate import is_exact, output_steps, simulate
+from edgewright.simulate import is_exact, output_steps, rounds_inexact, simulate
 from edgewright.version import VERSION
 
 Pins = Mapping[str, Sequence[int]]
@@ -188,7 +188,7 @@ class Expected:
     definition: ReferenceRun
     onnxruntime: ReferenceRun | None = None
     steps: tuple[float | None, ...] = ()  # of each output: the size of one quantization step
-    exact: bool = False  # integers all the way: not one bit may differ
+    tolerance: float = RELATIVE_TOLERANCE  # of an output's range; 0 where outputs are defined to the bit
 
 
 def reference(firmware: Firmware, data: DataSet, on_progress: OnProgress | None = None) -> Expected:
@@ -223,7 +223,9 @@ def _integer_reference(
         onnxruntime = None
     if onnxruntime is not None and onnxruntime.source != "onnxruntime":
         onnxruntime = None
-    return Expected(definition, onnxruntime, output_steps(graph), is_exact(graph))
+    floats = MIXED_TOLERANCE if rounds_inexact(graph) else RELATIVE_TOLERANCE
+    tolerance = 0.0 if is_exact(graph) else floats
+    return Expected(definition, onnxruntime, output_steps(graph), tolerance)
 
 
 def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: Expected, clock: Clock) -> Result:
@@ -242,7 +244,7 @@ def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: Expecte
         link=_link_record(done),
         fidelity=fidelity(
             done.outputs, by_port, definition.source, definition.note,
-            tolerance=RELATIVE_TOLERANCE if expected.exact or not manifest.quantized else MIXED_TOLERANCE,
+            tolerance=expected.tolerance,
         ),
         fidelity_onnxruntime=_fidelity_onnxruntime(manifest, done, expected),
         kpi=None if labels is None else kpis(done.outputs[first], by_port[first], labels),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from edgewright.ir import Array, Graph, Node
+from edgewright.ir import Array, DType, Graph, Node
 from edgewright.ops import operator
 from edgewright.ops.q_core import QUANTIZED
 
@@ -55,19 +55,33 @@ def float_islands(graph: Graph) -> tuple[Node, ...]:
 
 
 def is_exact(graph: Graph) -> bool:
-    """Whether every integer is defined to the bit: nothing computed in float is rounded to integers again.
+    """Whether every output is defined to the bit: none depends on floats whose last bits are a library's own affair.
 
-    Summation order is free in float operators, so that a Quantize behind one may round the other way on a device.
+    Integers are, what is moved, and float operators that round once (see `Operator`), a last Dequantize first of all.
+    Sums are not, since their order is free, nor are functions like exp.
     """
-    computed: set[str] = set()
+    return not _inexact(graph).intersection(graph.outputs)
+
+
+def rounds_inexact(graph: Graph) -> bool:
+    """Whether integers are made of floats that are not defined to the bit: near a tie they may come out one off."""
+    inexact = _inexact(graph)
+    return any(
+        name in inexact and graph.tensors[name].dtype is DType.F32
+        and any(graph.tensors[output].dtype is not DType.F32 for output in node.outputs if output)
+        for node in graph.nodes for name in node.inputs
+    )  # fmt: skip
+
+
+def _inexact(graph: Graph) -> set[str]:
+    """The tensors that are not defined to the bit."""
+    inexact: set[str] = set()
     for node in graph.nodes:
-        reads = any(name in computed for name in node.inputs)
-        if node.op == "Quantize" and reads:
-            return False
-        float_result = graph.tensors[node.output].dtype not in QUANTIZED
-        if reads or (float_result and not operator(node.op).moves and node.op != "Dequantize"):
-            computed.update(node.outputs)
-    return True
+        kind = operator(node.op)
+        exact = kind.moves or kind.rounds_once or node.op.startswith("Q")
+        if not exact or inexact.intersection(node.inputs):
+            inexact.update(output for output in node.outputs if output)
+    return inexact
 
 
 def output_steps(graph: Graph) -> tuple[float | None, ...]:

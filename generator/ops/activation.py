@@ -56,6 +56,7 @@ class Clamp(Unary):
     name = "Clamp"
     dtypes = frozenset({DType.F32, DType.S8, DType.U8, DType.S16})  # integers until `fuse_integer_clamps`
     attributes = {"min": FREE[0], "max": FREE[1]}
+    rounds_once = True
     kernel = "ew_clamp_f32"
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
@@ -93,6 +94,7 @@ class LeakyRelu(Unary):
 
     name = "LeakyRelu"
     attributes = {"alpha": 0.01}
+    rounds_once = True
     kernel = "ew_leaky_relu_f32"
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:

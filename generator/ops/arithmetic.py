@@ -33,6 +33,7 @@ class Binary(Operator):
 
     arity = (2, 2)
     fuses_activation = True
+    rounds_once = True
     function: ClassVar[Callable[..., Any]]
     kernel: ClassVar[str]
 

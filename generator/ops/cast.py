@@ -22,6 +22,7 @@ class Cast(Operator):
     attributes = {"to": ...}
     dtypes = _WITH_FLOAT | {DType.F32}
     elementwise = True
+    rounds_once = True
 
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
         """Shapes: any."""

@@ -70,6 +70,7 @@ class Operator:
     fuses_activation: ClassVar[bool] = False  # takes act_min and act_max
     elementwise: ClassVar[bool] = False  # unary, and the position of an element does not matter
     moves: ClassVar[bool] = False  # only moves elements, of any type: the output has the inputs' type and scale
+    rounds_once: ClassVar[bool] = False  # a float result is one float32 operation of elements: the same bits anywhere
     zeros: ClassVar[tuple[str, ...] | None] = None  # attributes: zero points of an integer operator's first inputs
     data_inputs: ClassVar[int | None] = None  # so many leading inputs have the output's axes; None: all of them
     has_kernel: ClassVar[bool] = True  # `lower` gives its one kernel; False: its kernels are in edgewright.kernels

@@ -81,6 +81,7 @@ class MaxPool(_Pool):
 
     name = "MaxPool"
     attributes = {**WINDOW_ATTRIBUTES, "ceil_mode": False}
+    rounds_once = True
     function = "ew_max_pool2d_f32"
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:

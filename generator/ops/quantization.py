@@ -89,6 +89,7 @@ class Dequantize(Operator):
     has_kernel = False
     elementwise = True
     folds_at_import = False
+    rounds_once = True
 
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
         """Shapes: any."""

@@ -11,7 +11,6 @@ from edgewright.ops.q_table import all_values
 
 _MAX_OPERATORS = 64
 _BINARY = frozenset({"Add", "Sub", "Mul", "Div"})
-_EXACT_STEPS = _BINARY | {"Clamp", "LeakyRelu"}  # each float32 operation of these is rounded as the standard says
 
 
 def table_of(editor: Editor, quantize: Node, producers: dict[str, Node]) -> tuple[str, Array] | None:
@@ -23,7 +22,7 @@ def table_of(editor: Editor, quantize: Node, producers: dict[str, Node]) -> tupl
     source = leaves[0].inputs[0]
     integers = all_values(editor.tensors[source].dtype)
     # a library's float32 exp differs between computers; float64 rounded to an integer does not
-    working = np.float32 if all(node.op in _EXACT_STEPS for node in nodes) else np.float64
+    working = np.float32 if all(operator(node.op).rounds_once for node in nodes) else np.float64
     known: dict[str, Array] = {
         leaf.output: operator("Dequantize").evaluate(leaf, [integers])[0].astype(working) for leaf in leaves
     }
