@@ -163,6 +163,33 @@ def test_a_mean_over_a_large_image(op: str, attrs: dict[str, object], size: int,
     np.testing.assert_allclose(y, np.float32(0.1), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("attrs", "refused"),
+    [
+        ({"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]}, True),
+        ({"kernel_shape": [1, 1], "pads": [0, 0, 0, 1]}, True),
+        ({"kernel_shape": [1, 2], "pads": [0, 1, 0, 1], "dilations": [1, 4]}, True),
+        ({"kernel_shape": [2, 2], "pads": [1, 1, 1, 1]}, False),
+        ({"kernel_shape": [2, 2], "pads": [2, 2, 0, 0], "count_include_pad": 1}, False),
+        ({"kernel_shape": [3, 3], "pads": [2, 2, 2, 2], "dilations": [2, 2]}, False),
+    ],
+)
+@pytest.mark.parametrize("quantized", [False, True])
+def test_a_mean_of_padding_alone_is_refused(attrs: dict[str, list[int]], refused: bool, quantized: bool) -> None:
+    """ONNX leaves it open: its evaluator gives NaN, ONNX Runtime 0 or a refusal, depending on pads and dilations."""
+    pool = node("AveragePool", ["d" if quantized else "x"], "p", **attrs)
+    around = [node("QuantizeLinear", ["x", "s", "z"], "q"), node("DequantizeLinear", ["q", "s", "z"], "d")]
+    behind = [node("QuantizeLinear", ["p", "s", "z"], "y")]
+    constants = [constant("s", np.float32(0.1)), constant("z", np.int8(0))] if quantized else []
+    nodes = [*around, pool, *behind] if quantized else [pool]
+    proto = make_model(nodes, [value("x", [1, 1, 3, 3])], ["y" if quantized else "p"], constants, opset=19)
+    if not refused:
+        imported(proto)
+        return
+    with pytest.raises(UnsupportedError, match="the padding alone"):
+        imported(proto)
+
+
 def test_a_softmax_over_many_classes(tmp_path: Path) -> None:
     check(make_model([node("Softmax", ["x"], "y")], [value("x", [1, 60_000])], ["y"]), tmp_path)
 

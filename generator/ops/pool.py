@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.errors import InternalError
+from edgewright.errors import InternalError, UnsupportedError
 from edgewright.ir import Array, Graph, Node, Tensor, TensorType
 from edgewright.ops.core import (
     Case,
@@ -25,6 +25,7 @@ from edgewright.ops.window import (
     WINDOW_ATTRIBUTES,
     ImageNode,
     from_nchw,
+    has_empty_window,
     nchw,
     pad_image,
     patches,
@@ -97,6 +98,19 @@ class AveragePool(_Pool):
     name = "AveragePool"
     attributes = {**WINDOW_ATTRIBUTES, "ceil_mode": False, "count_include_pad": False}
     function = "ew_average_pool2d_f32"
+
+    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
+        """Shapes: as MaxPool's. Windows of padding alone have no mean: ONNX Runtime refuses them, or makes it 0."""
+        (result,) = super().infer(node, inputs)
+        size, out = (nchw(s, node.attrs["layout"])[2:] for s in (required(inputs[0], node, "X").shape, result.shape))
+        if not self.attr(node, "count_include_pad") and has_empty_window(node, size, out):
+            a = node.attrs
+            raise UnsupportedError(
+                f"{describe(node)}: with pads {list(a['pads'])}, a {a['kernel'][0]}x{a['kernel'][1]} window "
+                f"(dilation {a['dilations'][0]}x{a['dilations'][1]}) lies in the padding alone and has no mean; "
+                "pads smaller than the window, or count_include_pad=1, would do"
+            )
+        return [result]
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         """By numpy: the sum over the window, over the number of elements that count."""

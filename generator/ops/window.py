@@ -69,6 +69,17 @@ def output_size(size: int, kernel: int, stride: int, dilation: int, pads: tuple[
     return count
 
 
+def has_empty_window(node: Node, size: Shape, out: Shape) -> bool:
+    """Whether some window holds padding only. Shapes: size and out are (h, w)."""
+    a = node.attrs
+    for axis in range(2):
+        starts = np.arange(out[axis]) * a["strides"][axis] - a["pads"][axis]
+        taps = starts[:, None] + np.arange(a["kernel"][axis]) * a["dilations"][axis]
+        if not ((taps >= 0) & (taps < size[axis])).any(axis=1).all():
+            return True
+    return False
+
+
 def auto_pads(mode: str, sizes: Shape, kernel: Shape, strides: Shape, dilations: Shape) -> tuple[int, ...]:
     """Return ONNX `pads` (all begins, then all ends) for auto_pad. Source: ONNX Conv-11."""
     if mode == "VALID":
