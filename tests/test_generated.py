@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import subprocess
 import sys
@@ -67,6 +68,24 @@ def test_whole_digits_project_is_clean(compiler: str, level: str, tmp_path: Path
     command = [compiler, "-c", "-std=c11", *WARNINGS, level, "-I.", "-Iew", "-Itarget", *sources]
     done = subprocess.run(command, cwd=tmp_path / "p", capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_compilers_give_the_same_bits_with_the_projects_flags(tmp_path: Path) -> None:
+    """Clang contracts a * b + c by default where the processor can; so does GCC, but not with -std=c11."""
+    need("gcc", "clang")
+    if platform.machine() == "x86_64" and " fma " not in Path("/proc/cpuinfo").read_text():
+        pytest.skip("this processor cannot contract")
+    fma = ["-mfma"] if platform.machine() == "x86_64" else []
+    model = load(DIGITS)
+    tree = emitted(model)
+    (line,) = re.findall(r"^ +(-O\d .*)$", tree.files["CMakeLists.txt"].decode(), re.MULTILINE)
+    inputs = random_inputs(model, samples=20)
+    results = [
+        run_library(tree, compile_model(tree, tmp_path / compiler, [*line.split(), *fma], compiler), inputs)
+        for compiler in ("gcc", "clang")
+    ]
+    for by_gcc, by_clang in zip(*results, strict=True):
+        np.testing.assert_array_equal(by_gcc.view(np.uint32), by_clang.view(np.uint32))
 
 
 _DRIVER = """
