@@ -87,7 +87,15 @@ def write_json(path: Path | None, content: Any) -> None:
         write_text(path, text + "\n")
 
 
-def check_json(path: Path | None) -> None:
-    """Find out before the work, not after it, that its result cannot be written."""
-    if path is not None and str(path) != "-" and (path.is_dir() or not path.resolve().parent.is_dir()):
-        raise EdgewrightError(f"--json {path}: that is a folder, or its folder does not exist")
+def check_json(path: Path | None, *taken: Path | None, option: str = "--json") -> None:
+    """Find out before the work, not after it, that its result cannot be written, or would replace what is `taken`."""
+    if path is not None and str(path) != "-":
+        check_written(path, *taken, option=option)
+
+
+def check_written(path: Path, *taken: Path | None, option: str) -> None:
+    """Refuse a folder, a file in a folder that is not there, and files that are `taken`. Raises: EdgewrightError."""
+    if path.is_dir() or not path.resolve().parent.is_dir():
+        raise EdgewrightError(f"{option} {path}: that is a folder, or its folder does not exist")
+    if any(other is not None and other.resolve() == path.resolve() for other in taken):
+        raise EdgewrightError(f"{option} {path}: another file of this command is there, and would be lost")

@@ -73,7 +73,7 @@ app = typer.Typer(
 @app.command()
 def inspect(model: ModelFile, pin: Pin = None, json_file: JsonFile = None, quiet: Quiet = False) -> None:
     """Show a model's operators, MACs, parameters, RAM lower bound, and the boards it fits."""
-    check_json(json_file)
+    check_json(json_file, model)
     facts = inspect_model(pipeline.load(model, input_pins(pin)))
     Screen(quiet or str(json_file) == "-").show(*facts.tables())
     write_json(json_file, facts.record())
@@ -168,7 +168,7 @@ def run(
     json_file: JsonFile = None, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Run samples on the board of a built project, compare with the reference, and report."""
-    check_json(json_file)
+    check_json(json_file, data)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     firmware = pipeline.load_firmware(project, target)
@@ -189,7 +189,7 @@ def deploy(
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
-    check_json(json_file)
+    check_json(json_file, model, data, calibration)
     level = optimize_level(optimize)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()

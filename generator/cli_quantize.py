@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from edgewright import pipeline
-from edgewright.arguments import ModelFile, Pin, Quiet, check_json, input_pins, write_json
+from edgewright.arguments import ModelFile, Pin, Quiet, check_json, check_written, input_pins, write_json
 from edgewright.console import Screen
 from edgewright.errors import EdgewrightError
 from edgewright.frontends.onnx import Model
@@ -64,7 +64,6 @@ def _quantize(
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Turn a float model into integers with some of your samples: QDQ ONNX, which ONNX Runtime runs as well."""
-    check_json(report)
     options: Any = {
         "scheme": scheme, "observer": observer, "percentile": percentile, "per_tensor": per_tensor,
         "equalize": equalize, "rounding": rounding, "bias_correction": not no_bias_correction, "max_drop": max_drop,
@@ -73,10 +72,8 @@ def _quantize(
     }  # fmt: skip
     chosen = Options(**options)
     path = output or Path(f"{model.stem}_{scheme}.onnx")
-    if path.is_dir() or not path.resolve().parent.is_dir():
-        raise EdgewrightError(f"--output {path}: that is a folder, or its folder does not exist")
-    if path.resolve() == model.resolve():
-        raise EdgewrightError(f"--output {path}: that is the float model itself")
+    check_written(path, model, calibration, option="--output")
+    check_json(report, model, calibration, path, option="--report")
     screen = Screen(quiet or str(report) == "-")
     loaded = pipeline.load(model, input_pins(pin))
     done = quantized(loaded, calibration, chosen, screen)

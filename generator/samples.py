@@ -48,8 +48,10 @@ def load_npz(path: Path) -> dict[str, Array]:
     except OSError as error:
         raise DataError(f"cannot read the data file '{path}': {error.strerror or 'it is damaged'}") from error
     except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        lines = str(error).splitlines() or [type(error).__name__]
-        raise DataError(f"'{path}' is not an .npz file of plain arrays: {lines[0]}") from error
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        if "pickle" in reason:  # what numpy takes for one, and advises to load
+            reason = "it holds objects, or is no archive at all"
+        raise DataError(f"'{path}' is not an .npz file of plain arrays: {reason}") from error
     except MemoryError as error:
         raise DataError(f"'{path}' claims to hold more than this computer's memory") from error
     strange = [name for name, values in arrays.items() if not isinstance(values, np.ndarray)]

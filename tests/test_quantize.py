@@ -287,16 +287,33 @@ def test_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [
     ["-o", "{folder}"], ["-o", "{folder}/no/q.onnx"], ["-o", "{model}"], ["--scheme", "int3"], ["--report", "{folder}"],
-    ["--keep-float", "nothing"],
+    ["--keep-float", "nothing"], ["--report", "{model}"], ["-o", "{folder}/data.npz"],
+    ["--report", "{folder}/data.npz"], ["-o", "{folder}/q", "--report", "{folder}/q"],
 ], ids=str)  # fmt: skip
 def test_command_refuses_and_leaves_nothing(arguments: list[str], tmp_path: Path) -> None:
     model = tmp_path / "m.onnx"
     model.write_bytes(DIGITS.read_bytes())
+    data = tmp_path / "data.npz"
+    data.write_bytes(DIGITS_TEST.read_bytes())
     filled = [a.format(folder=tmp_path, model=model) for a in arguments]
-    done = CliRunner().invoke(app, ["quantize", str(model), "-c", str(DIGITS_TEST), *filled])
+    done = CliRunner().invoke(app, ["quantize", str(model), "-c", str(data), *filled])
     assert isinstance(done.exception, EdgewrightError)
-    assert model.read_bytes() == DIGITS.read_bytes()
-    assert [p.name for p in tmp_path.iterdir()] == ["m.onnx"]
+    assert (model.read_bytes(), data.read_bytes()) == (DIGITS.read_bytes(), DIGITS_TEST.read_bytes())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["data.npz", "m.onnx"]
+
+
+@pytest.mark.parametrize(("gain", "weight"), [(1e30, 1.0), (1e-30, 1.0), (1e-42, 1.0), (1.0, 1e-40)])
+def test_numbers_beyond_float32_scales_are_refused(
+    gain: float, weight: float, recwarn: pytest.WarningsRecorder
+) -> None:
+    """They became zeros without a word, or ended in a scale that is infinite."""
+    rng = np.random.default_rng(0)
+    w = constant("w", (rng.standard_normal((4, 4)) * weight).astype(np.float32))
+    model = imported(make_model([helper.make_node("MatMul", ["x", "w"], ["y"])], [value("x", [1, 4])], ["y"], [w]))
+    x = (rng.standard_normal((40, 4)) * gain).astype(np.float32)
+    with pytest.raises(QuantizationError, match=r"(input 'x'|FullyConnected '\w+') reaches \S+ on the calibration"):
+        quantize_model(model, {"x": x})
+    assert not recwarn.list
 
 
 def test_interface(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from edgewright.quantization.observers import BINS, Histogram
 from edgewright.samples import check_data
 
 FEW_SAMPLES = 32  # below this, the ranges are those of these samples rather than of the data
+SMALLEST, LARGEST = 2.0**-52, 2.0**60  # of a tensor's largest number: 255 of the smallest scale; float32 holds squares
 BATCH_BYTES = 128 << 20  # of activations that are held at once
 
 OnProgress = Callable[[int, int], None]
@@ -108,6 +109,7 @@ def chunks(samples: int, graph: Graph, budget_bytes: int = BATCH_BYTES) -> list[
     return [slice(start, min(start + size, samples)) for start in range(0, samples, size)]
 
 
+@np.errstate(all="ignore")  # overflow shows in the values, which are checked
 def collect(
     executor: Executor, inputs: Mapping[str, Array], on_progress: OnProgress | None = None
 ) -> dict[str, Histogram]:
@@ -130,6 +132,7 @@ def collect(
         done += part.stop - part.start
         if on_progress is not None:
             on_progress(done, 2 * samples)
+    _check_reach(graph, ranges)
     counts = {name: np.zeros((2, BINS)) for name in ranges}
     zeros, totals = dict.fromkeys(ranges, 0), dict.fromkeys(ranges, 0)
     for part in parts:
@@ -148,6 +151,21 @@ def collect(
     return {name: Histogram(*ranges[name], counts[name], zeros[name], totals[name]) for name in ranges}
 
 
+def _check_reach(graph: Graph, ranges: Mapping[str, tuple[float, float]]) -> None:
+    """Refuse numbers whose squares, or products with a weight's scale, are no float32 numbers.
+
+    Tensors inside the network may be next to nothing: then they hardly count.
+    """
+    read = {name for node in graph.nodes for name in node.inputs}
+    for name, (low, high) in ranges.items():
+        reach = max(-low, high)
+        if (reach > LARGEST and name in read) or (0 < reach < SMALLEST and name in (*graph.inputs, *graph.outputs)):
+            raise QuantizationError(
+                f"{_maker(graph, name)} reaches {reach:.3g} on the calibration samples, and quantization takes "
+                f"{SMALLEST:.1g} to {LARGEST:.1g}: scale the data, or the model's weights"
+            )
+
+
 def _binned(values: Array, span: tuple[float, float]) -> Array:
     low, high = span
     if high <= low:
@@ -159,8 +177,13 @@ def _binned(values: Array, span: tuple[float, float]) -> Array:
 
 
 def _not_finite(graph: Graph, name: str, values: Array, start: int) -> str:
+    bad = int(np.argwhere(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0][0])
+    where = f"{_maker(graph, name)} gives NaN or infinity on calibration sample {start + bad}"
+    return f"{where}: the float model fails there"
+
+
+def _maker(graph: Graph, name: str) -> str:
+    """What a tensor comes from, in words."""
     producers = {output: node for node in graph.nodes for output in node.outputs}
     node = producers.get(name)
-    where = f"{node.op} '{node.name}'" if node is not None else f"input '{name}'"
-    bad = int(np.argwhere(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0][0])
-    return f"{where} gives NaN or infinity on calibration sample {start + bad}: the float model fails there"
+    return f"{node.op} '{node.name}'" if node is not None else f"input '{name}'"
