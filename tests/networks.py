@@ -44,9 +44,10 @@ def case_model(case: Case) -> onnx.ModelProto:
     model = make_model([node], inputs, outputs, initializers, case.opset)
     if domain:  # onnx knows no shapes of other domains' operators
         graph = imported(model).graph
-        shapes = [graph.tensors[name].shape for name in graph.outputs]
+        tensors = [graph.tensors[name] for name in graph.outputs]
+        types = [helper.np_dtype_to_tensor_dtype(t.dtype.numpy) for t in tensors]
         del model.graph.output[:]
-        model.graph.output.extend(value(o, shape, elem_type) for o, shape in zip(outputs, shapes, strict=True))
+        model.graph.output.extend(value(o, t.shape, e) for o, t, e in zip(outputs, tensors, types, strict=True))
     return model
 
 

@@ -160,8 +160,9 @@ def _params(foreign: Any, x: Tensor) -> tuple[Array, Array | None]:
     return scale, zero
 
 
-@from_onnx("DequantizeLinear")
+@from_onnx("DequantizeLinear", "com.microsoft.DequantizeLinear")
 def _dequantize(foreign: Any) -> None:
+    # ONNX Runtime's quantizer writes its own domain where an operator set has no int16, or when asked to
     x = foreign.tensor(0)
     if x.dtype not in _SOURCES:
         foreign.unsupported(f"DequantizeLinear of {x.dtype.value}")
@@ -186,7 +187,7 @@ def _dequantize(foreign: Any) -> None:
     foreign.emit("Mul", [centred, foreign.add_constant(f"{x.name}.scale", scale)], final=0)
 
 
-@from_onnx("QuantizeLinear")
+@from_onnx("QuantizeLinear", "com.microsoft.QuantizeLinear")
 def _quantize(foreign: Any) -> None:
     x = foreign.tensor(0)
     if x.dtype is not DType.F32:
@@ -226,4 +227,9 @@ cases(
     Case("DequantizeLinear", "uint8", (given(2, 3, 4), _scalar(0.05), np.array(7, np.uint8)), dtype="uint8", opset=21),
     Case("DequantizeLinear", "channels", (given(2, 3, 4), np.array([0.01, 0.02, 0.03], np.float32),
          np.array([1, 2, 3], np.int8)), dtype="int8", opset=21),
+    Case("com.microsoft.QuantizeLinear", "int16", (given(2, 3), _scalar(1e-4), np.array(3, np.int16))),
+    Case("com.microsoft.QuantizeLinear", "no_zero", (given(2, 3, 4), _scalar(0.02)), positive=True),
+    Case("com.microsoft.DequantizeLinear", "int16", (given(2, 3), _scalar(1e-4), np.array(3, np.int16)), dtype="int16"),
+    Case("com.microsoft.DequantizeLinear", "channels", (given(2, 3, 4), np.array([0.01, 0.02, 0.03], np.float32),
+         np.array([1, 2, 3], np.int8)), {"axis": 1}, dtype="int8"),
 )  # fmt: skip
