@@ -21,6 +21,7 @@ from edgewright.ops.core import (
     given,
     required,
 )
+from edgewright.ops.q_core import Q8, limits
 from edgewright.ops.window import (
     WINDOW_ATTRIBUTES,
     ImageNode,
@@ -143,7 +144,12 @@ def _pool(foreign: Any) -> None:
     if "kernel_shape" not in foreign.attrs:
         foreign.unsupported("a node without kernel_shape")
     image = ImageNode(foreign, tuple(foreign.attrs["kernel_shape"]))
-    extra = {"ceil_mode": bool(foreign.attrs.get("ceil_mode", 0))}
+    extra: dict[str, Any] = {"ceil_mode": bool(foreign.attrs.get("ceil_mode", 0))}
+    dtype = foreign.tensor(0).dtype
+    if foreign.op_type == "MaxPool" and dtype in Q8:  # of the stored integers, as models in QOperator form have it
+        low, high = limits(dtype)
+        image.emit("QMaxPool", [image.as_image(0)], act_min=low, act_max=high, **extra)
+        return
     if foreign.op_type == "AveragePool":
         extra["count_include_pad"] = bool(foreign.attrs.get("count_include_pad", 0))
     image.emit(foreign.op_type, [image.as_image(0)], **extra)
@@ -160,6 +166,9 @@ cases(
     Case("MaxPool", "pads", (given(1, 3, 7, 9),), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}),
     Case("MaxPool", "ceil", (given(1, 2, 7, 8),), {"kernel_shape": [3, 3], "strides": [2, 3], "ceil_mode": 1}),
     Case("MaxPool", "dilated", (given(1, 2, 9, 9),), {"kernel_shape": [2, 3], "dilations": [3, 2]}),
+    Case("MaxPool", "int8", (given(1, 3, 7, 9),),
+         {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}, dtype="int8"),
+    Case("MaxPool", "uint8", (given(1, 3, 8, 8),), {"kernel_shape": [2, 2], "strides": [2, 2]}, dtype="uint8"),
     Case("MaxPool", "one_dimensional", (given(1, 3, 12),), {"kernel_shape": [3], "strides": [2]}),
     Case("MaxPool", "same_upper", (given(1, 3, 7, 7),),
          {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_UPPER"}),
