@@ -255,6 +255,10 @@ def test_what_cannot_be_quantized_is_refused() -> None:
     _, proto = quantized(model, Options(rounding="nearest"))
     with pytest.raises(QuantizationError, match="quantized already"):
         quantize_graph(imported(proto).graph, samples(model))
+    pool = helper.make_node("MaxPool", ["x"], ["y"], kernel_shape=[2, 2])
+    integers = imported(make_model([pool], [value("x", [1, 1, 4, 4], TensorProto.INT8)], ["y"]))
+    with pytest.raises(QuantizationError, match="quantized already"):
+        quantize_graph(integers.graph, {"x": np.zeros((40, 1, 4, 4), np.int8)})
     with pytest.raises(QuantizationError, match="no layer is called 'conv9'; there are 'conv"):
         quantize_graph(model.graph, samples(model), Options(keep_float=("conv9",)))
     relu = imported(make_model([helper.make_node("Relu", ["x"], ["y"])], [value("x", [1, 4])], ["y"]))

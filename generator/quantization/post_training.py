@@ -27,6 +27,7 @@ from edgewright.quantization.ranges import Memory, group_activations
 from edgewright.quantization.report import QuantizationReport, make_report
 from edgewright.quantization.simulate import Probe, Scores, compare, gives_classes
 from edgewright.quantization.sweep import Settings, Swept, sweep
+from edgewright.simulate import is_quantized
 
 TRIAL_SAMPLES = 64  # for comparing observers
 MARGIN_DB = 0.3  # by which a later candidate has to be better than an earlier one
@@ -74,8 +75,10 @@ def quantize_graph(
     Raises: DataError, QuantizationError.
     """
     options, progress = options or Options(), progress or Progress()
-    if any(node.op in ("Quantize", "Dequantize") for node in graph.nodes):
-        raise QuantizationError("the model is quantized already: it holds QuantizeLinear or DequantizeLinear nodes")
+    if is_quantized(graph):
+        raise QuantizationError(
+            "the model is quantized already: it holds QuantizeLinear, DequantizeLinear or operators on integers"
+        )
     calibration = check_calibration(graph, arrays)
     deadline = time.monotonic() + options.time_limit_s
     progress.stage("calibrate")
