@@ -85,12 +85,12 @@ def test_twelve_pieces_are_proven(seed: int) -> None:
 
 
 def test_an_optimum_above_the_bound_is_proven() -> None:
-    """Five pieces in a ring of overlaps; found by trying all, as the other tests do."""
-    spans = [(32, 0, 1), (16, 0, 3), (32, 3, 5), (16, 2, 2), (32, 2, 3), (16, 1, 2), (16, 4, 4), (16, 5, 6)]
+    """No one piece can be topmost at each step where most bytes are live, as the bound would have it."""
+    spans = [(36, 3, 4), (34, 0, 1), (59, 2, 4), (14, 1, 2), (60, 0, 0)]
     pieces = [Lifetime(f"t{i}", *span) for i, span in enumerate(spans)]
     packing = pack(pieces)
-    assert packing.method == PROVEN
-    assert packing.arena_bytes == best_by_trying_all(pieces, 16)
+    assert (packing.arena_bytes, packing.lower_bound_bytes, packing.method) == (107, 100, PROVEN)
+    assert best_by_trying_all(pieces, 16) == 107
 
 
 def test_the_tail_of_the_topmost_piece_is_not_padded() -> None:
@@ -153,9 +153,6 @@ def test_hard_cases(family: str, number: int) -> None:
     packing = pack(pieces, time_limit_s=1.0)
     assert_sound(pieces, packing)
     assert packing.arena_bytes <= 1.05 * packing.lower_bound_bytes
-    if family != "network":
-        return
-    assert packing == pack(pieces, time_limit_s=1.0)
 
 
 def test_a_search_that_ends_by_its_budget_repeats_itself() -> None:

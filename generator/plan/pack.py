@@ -60,13 +60,16 @@ def pack(lifetimes: Sequence[Lifetime], *, align: int = ARENA_ALIGN_BYTES, time_
     budget = Budget(int(WORK_PER_SECOND * time_limit_s), time.thread_time() + time_limit_s)
     sized = [life for life in lifetimes if life.size_bytes > 0]
     offsets = {life.root: 0 for life in lifetimes}
+    groups = _components(sized)
+    alone = max((group[0].size_bytes for group in groups if len(group) == 1), default=0)
     parts = [(group, Problem.of_spans(align, [(life.size_bytes, life.first, life.last) for life in group]))
-             for group in _components(sized)]  # fmt: skip
+             for group in groups if len(group) > 1]  # fmt: skip
     bound = max((problem.lower_bound_bytes for _, problem in parts), default=0)
+    bound = max(bound, alone)
     drafts = [(group, problem, *_best_greedy(problem, bound, budget)) for group, problem in parts]
     drafts.sort(key=lambda draft: -draft[1].arena_bytes(draft[2]))  # stable
     arena, method = bound, PROVEN
-    pieces_left = len(sized)
+    pieces_left = sum(problem.count for _, problem in parts)
     for group, problem, positions, found_by in drafts:
         if problem.arena_bytes(positions) > arena:
             share = budget.part(problem.count / pieces_left)

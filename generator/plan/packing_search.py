@@ -70,6 +70,7 @@ def _fit(
     """Return a packing within a capacity that every piece fits, or None where the steps or the budget end first."""
     units, neighbours, limits = problem.units, problem.neighbours, problem.limits(capacity)
     positions = [at if at <= limit else UNPLACED for at, limit in zip(start, limits, strict=True)]
+    tops = [at + size for at, size in zip(positions, units, strict=True)]  # of no meaning where there is no place
     out = [piece for piece, at in enumerate(positions) if at < 0]
     mean = sum(area**0.5 for area in problem.areas) / problem.count
     worth = [area**0.5 / mean for area in problem.areas]
@@ -81,46 +82,50 @@ def _fit(
         if step % period == 0:
             budget.work -= problem.count
             _settle(problem, positions, limits if step // period % 2 else None)
+            tops = [at + size for at, size in zip(positions, units, strict=True)]
         pick = rng.randrange(len(out))
         piece = out[pick]
         out[pick] = out[-1]
         out.pop()
         placed = [j for j in neighbours[piece] if positions[j] >= 0]
         budget.work -= STEP_WORK + len(placed)
-        at, price = _cheapest(
-            sorted([(positions[j], worth[j]) for j in placed]),
-            sorted([(positions[j] + units[j], worth[j]) for j in placed]),
-            units[piece], limits[piece], rng.random,
-        )  # fmt: skip
-        if price > 0:
-            top = at + units[piece]
-            for j in placed:
-                if positions[j] < top and positions[j] + units[j] > at:
-                    positions[j] = UNPLACED
-                    out.append(j)
+        at = _cheapest(placed, positions, tops, worth, units[piece], limits[piece], rng.random)
+        top = at + units[piece]
+        pushed = [j for j in placed if positions[j] < top and tops[j] > at]
+        if pushed:
+            for j in pushed:
+                positions[j] = UNPLACED
+            out += pushed
             worth[piece] += raise_by[piece]
-        positions[piece] = at
+        positions[piece], tops[piece] = at, top
         if not out:
             return positions
     return None
 
 
 def _cheapest(
-    starts: list[tuple[int, float]], ends: list[tuple[int, float]], size: int, limit: int, uniform: Callable[[], float]
-) -> tuple[int, float]:
-    """Return the position for a piece of `size` units whose owners are worth least, and their worth.
+    placed: list[int], positions: list[int], tops: list[int], worth: list[float], size: int, limit: int,
+    uniform: Callable[[], float],
+) -> int:  # fmt: skip
+    """Return the position for a piece of `size` units whose owners, of those placed, are worth least together.
 
     Positions that touch a piece, the floor or the ceiling are enough. Of free ones the lowest is taken, of others any.
     """
-    start_at, end_at = [at for at, _ in starts], [at for at, _ in ends]
-    started = [0.0, *accumulate(value for _, value in starts)]
-    ended = [0.0, *accumulate(value for _, value in ends)]
+    by_start = sorted(placed, key=positions.__getitem__)
+    by_end = sorted(placed, key=tops.__getitem__)
+    start_at = [positions[j] for j in by_start]
+    end_at = [tops[j] for j in by_end]
+    started = [0.0, *accumulate([worth[j] for j in by_start])]
+    ended = [0.0, *accumulate([worth[j] for j in by_end])]
     best, best_price, ties = 0, float("inf"), 1
-    touching = {0, limit, *end_at, *(at - size for at in start_at)}
-    for at in sorted(at for at in touching if 0 <= at <= limit):
+    for at in sorted({0, limit, *end_at, *[start - size for start in start_at]}):
+        if at < 0:
+            continue
+        if at > limit:
+            break
         began, over = bisect_left(start_at, at + size), bisect_right(end_at, at)
         if began == over:
-            return at, 0.0
+            return at
         price = started[began] - ended[over]
         if price < best_price - 1e-9:
             best, best_price, ties = at, price, 1
@@ -128,7 +133,7 @@ def _cheapest(
             ties += 1
             if uniform() * ties < 1:
                 best = at
-    return best, best_price
+    return best
 
 
 def _settle(problem: Problem, positions: list[int], limits: list[int] | None) -> None:
