@@ -23,11 +23,11 @@ from edgewright.build import Firmware, write_project
 from edgewright.closing import Closing
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.emit import SourceTree
-from edgewright.errors import QuantizationError
+from edgewright.errors import EdgewrightError, QuantizationError
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Array
 from edgewright.manifest import Manifest, Optimize
-from edgewright.pipeline import Clock
+from edgewright.pipeline import Clock, Settings
 from edgewright.profile import step_parts
 from edgewright.quantization.options import Options
 from edgewright.quantizer import QuantizedModel, quantize_model
@@ -62,14 +62,19 @@ def quantize(
     return quantize_model(model, arrays, options or Options(**choices))
 
 
-def generate(
-    model: Model, target: str | Target, optimize: Optimize = "balanced", flash_limit: int | None = None
-) -> Generated:
-    """Lower a model to C for a board. Units: bytes of flash that the firmware may take. Raises: EdgewrightError."""
-    clock = Clock()
+def generate(model: Model, target: str | Target, optimize: Optimize = "balanced", **choices: Any) -> Generated:
+    """Lower a model to C for a board. `choices` are fields of `pipeline.Settings`: ram_limit=20_000, io="arena", ...
+
+    Raises: EdgewrightError.
+    """
+    known = {each.name for each in fields(Settings)}
+    unknown = sorted(set(choices) - known)
+    if unknown:
+        raise EdgewrightError(f"no setting is called {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    settings, clock = Settings(optimize, **choices), Clock()
     board = target if isinstance(target, Target) else load_target(target)
     with clock.stage("plan"):
-        planned = pipeline.plan(model, board, optimize, flash_limit)
+        planned = pipeline.plan(model, board, settings)
     with clock.stage("emit"):
         tree = pipeline.generate(model, planned, board, optimize)
     return Generated(tree, board, clock)

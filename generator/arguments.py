@@ -11,7 +11,8 @@ import typer
 
 from edgewright.errors import EdgewrightError
 from edgewright.files import write_text
-from edgewright.manifest import Optimize
+from edgewright.manifest import Optimize, Ports
+from edgewright.pipeline import Settings
 from edgewright.report.result import Result
 
 ModelFile = Annotated[Path, typer.Argument(help="The trained model, an ONNX file.", show_default=False)]
@@ -30,6 +31,10 @@ DataFile = Annotated[
 FlashLimit = Annotated[
     int | None, typer.Option("--flash-limit", min=1, metavar="BYTES", show_default=False,
                              help="Flash that the firmware may take: packed weights are chosen to fit.")]  # fmt: skip
+RamLimit = Annotated[
+    int | None, typer.Option("--ram-limit", min=1, metavar="BYTES", show_default=False,
+                             help="RAM that the arena may take: the fastest plan that fits is made.")]  # fmt: skip
+PortsIn = Annotated[str, typer.Option("--io", help="Who holds inputs and outputs: the caller, or the arena.")]
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the result to this file ('-': standard output).",
                               show_default=False)]  # fmt: skip
@@ -59,6 +64,13 @@ def optimize_level(text: str) -> Optimize:
     if text not in get_args(Optimize):
         raise EdgewrightError(f"--optimize {text}: expected one of {', '.join(get_args(Optimize))}")
     return cast(Optimize, text)
+
+
+def plan_settings(optimize: str, flash_limit: int | None, ram_limit: int | None, io: str) -> Settings:
+    """Check the options that a plan depends on. Raises: EdgewrightError."""
+    if io not in get_args(Ports):
+        raise EdgewrightError(f"--io {io}: expected one of {', '.join(get_args(Ports))}")
+    return Settings(optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io))
 
 
 def input_pins(pins: list[str] | None) -> dict[str, list[int]]:

@@ -28,15 +28,17 @@ from edgewright.arguments import (
     OptimizeFor,
     Pin,
     Port,
+    PortsIn,
     Profile,
     ProjectDir,
     Quiet,
+    RamLimit,
     SchemeName,
     TargetName,
     TimeLimit,
     check_json,
     input_pins,
-    optimize_level,
+    plan_settings,
     write_json,
 )
 from edgewright.boards import Target, list_targets, load_target
@@ -51,7 +53,6 @@ from edgewright.entry import INTERRUPTED
 from edgewright.errors import EdgewrightError, MemoryPlanError
 from edgewright.frontends.onnx import Model
 from edgewright.inspection import inspect_model
-from edgewright.manifest import Optimize
 from edgewright.profile import check_profile
 from edgewright.report.comparison import comparison_table
 from edgewright.report.result import Result
@@ -91,14 +92,16 @@ def generate(
     scheme: SchemeName = "int8",
     optimize: OptimizeFor = "balanced",
     flash_limit: FlashLimit = None,
+    ram_limit: RamLimit = None,
+    io: PortsIn = "caller",
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
-    level, screen, clock = optimize_level(optimize), Screen(quiet), pipeline.Clock()
+    settings, screen, clock = plan_settings(optimize, flash_limit, ram_limit, io), Screen(quiet), pipeline.Clock()
     board = load_target(target)
     loaded = load_model(model, input_pins(pin), calibration, scheme, screen, clock)
-    tree = _generate(loaded, board, level, flash_limit, clock)
+    tree = _generate(loaded, board, settings, clock)
     folder = output or Path(f"{model.stem}-{board.name}")
     write_project(tree, folder, force=force)
     memory = tree.manifest.memory
@@ -116,13 +119,11 @@ def _own_board(target: str | None) -> str:
     return f" --target {target}" if target is not None and Path(target).exists() else ""
 
 
-def _generate(
-    model: Model, board: Target, level: Optimize, flash_limit: int | None, clock: pipeline.Clock
-) -> SourceTree:
+def _generate(model: Model, board: Target, settings: pipeline.Settings, clock: pipeline.Clock) -> SourceTree:
     with clock.stage("plan"):
-        planned = pipeline.plan(model, board, level, flash_limit)
+        planned = pipeline.plan(model, board, settings)
     with clock.stage("emit"):
-        return pipeline.generate(model, planned, board, level)
+        return pipeline.generate(model, planned, board, settings.optimize)
 
 
 @app.command()
@@ -184,13 +185,14 @@ def deploy(
         Path | None, typer.Option("--output", "-o", help="Keep the project here.", show_default=False)] = None,
     pin: Pin = None, calibration: Calibration = None, scheme: SchemeName = "int8",
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
+    ram_limit: RamLimit = None, io: PortsIn = "caller",
     port: Port = None, batch: Batch = None, baud: Baud = 115200,
     timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
-    level = optimize_level(optimize)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     board = load_target(target)
@@ -206,7 +208,7 @@ def deploy(
         def deployed(what: Model, folder: Path, time: pipeline.Clock) -> tuple[Firmware, DataSet]:
             with screen.stages() as on_stage:
                 time.on_stage = on_stage
-                tree = _generate(what, board, level, flash_limit, time)
+                tree = _generate(what, board, settings, time)
                 samples = pipeline.read_data(tree.manifest, arrays)
                 return pipeline.compile_tree(tree, board, folder, time, force=force), samples
 

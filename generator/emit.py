@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -94,13 +94,13 @@ class Call:
 
 @dataclass(frozen=True)
 class StepCode:
-    """The C function of one step, and its call in run()."""
+    """A C function of model.c, and what run() gives it: a tuple of arguments for each of the steps that it does."""
 
     identifier: str
     comment: str
     parameters: tuple[str, ...]
-    arguments: tuple[str, ...]
     calls: tuple[Call, ...]
+    steps: tuple[Step, ...]
 
 
 def emit(
@@ -124,12 +124,15 @@ class _Emitter:
             autoescape=False,  # noqa: S701 - this is C, not HTML
         )  # fmt: skip
         graph = plan.graph
-        taken = frozenset({"arena"})
+        taken = frozenset({"arena", "memory", "status"})
         identifiers = unique_identifiers([*graph.inputs, *graph.outputs], taken)
         self.inputs = self._ports(graph.inputs, identifiers[: len(graph.inputs)])
         self.outputs = self._ports(graph.outputs, identifiers[len(graph.inputs) :])
+        self.arena_ports = plan.storage[graph.inputs[0]].kind == "arena"
         self.port_names = {port.tensor.name: port.identifier for port in (*self.inputs, *self.outputs)}
-        self.steps = [self._step(step) for step in plan.steps]
+        self.steps: list[StepCode] = []
+        self.program: list[tuple[str, tuple[str, ...]]] = []  # what run() calls, with which arguments
+        self._functions()
 
     def _ports(self, names: Sequence[str], identifiers: Sequence[str]) -> list[Port]:
         ports, offset = [], 0
@@ -141,9 +144,31 @@ class _Emitter:
 
     # ---- model.c
 
-    def _step(self, step: Step) -> StepCode:
+    def _functions(self) -> None:
+        """A function for each step; bands of a layer that differ in their addresses alone share one."""
+        known: dict[object, int] = {}
+        digits = len(str(len(self.plan.steps)))
+        for step in self.plan.steps:
+            label = f"step_{step.index:0{digits}d}_{step.node.op.lower()}"
+            parameters, arguments, calls = self._step(step, label)
+            key = step.layer, parameters, calls
+            if key not in known:
+                known[key] = len(self.steps)
+                self.steps.append(StepCode(label, self._comment(step), parameters, calls, ()))
+            code = self.steps[known[key]]
+            self.steps[known[key]] = replace(code, steps=(*code.steps, step))
+            self.program.append((code.identifier, arguments))
+
+    def _comment(self, step: Step) -> str:
+        graph = self.plan.graph
+        shapes = [str(list(graph.tensors[name].shape)) for name in step.node.inputs if name]
+        result = graph.tensors[step.node.output]
+        text = f"{step.node.op} {comment_text(step.node.name)}: {' '.join(shapes)} to {list(result.shape)}"
+        return text + (f", {step.macs:,} MACs" if step.macs else "")
+
+    def _step(self, step: Step, label: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Call, ...]]:
+        """Parameters and calls of a step's function, and the arguments that run() gives it."""
         graph, storage = self.plan.graph, self.plan.storage
-        label = f"step_{step.index:0{len(str(len(self.plan.steps)))}d}_{step.node.op.lower()}"
         variables: dict[str, str] = {}  # a buffer in memory -> its parameter
         parameters, arguments = [], []
 
@@ -173,32 +198,25 @@ class _Emitter:
                 elif isinstance(argument, Scratch):
                     words.append(scratch())
                 elif not isinstance(argument, str):
-                    words.append(self._constant(f"{label}:{position}", argument, step.node.name))
+                    words.append(self._constant(f"{label}:{position}", argument, step.layer))
                 elif storage[argument].kind == "constant":
                     root = storage[argument].root
                     words.append(self._constant(root, np.asarray(graph.constant(root)), root))
                 else:
                     words.append(parameter(argument))
             calls.append(Call(call.function, call.params_type, self._params(call), tuple(words)))
-        shapes = [str(list(graph.tensors[name].shape)) for name in step.node.inputs if name]
-        result = graph.tensors[step.node.output]
-        text = f"{step.node.op} {comment_text(step.node.name)}: {' '.join(shapes)} to {list(result.shape)}"
-        text += f", {step.macs:,} MACs" if step.macs else ""
-        return StepCode(label, text, tuple(parameters), tuple(arguments), tuple(calls))
+        return tuple(parameters), tuple(arguments), tuple(calls)
 
     def _location(self, tensor: str, written: bool) -> str:
         """The C expression for a tensor's buffer, seen from run()."""
-        storage = self.plan.storage[tensor]
-        if storage.kind != "arena":
-            return self._recast(tensor, storage.root, self.port_names[storage.root], written)
-        c_type = C_TYPES[self.plan.graph.tensors[tensor].dtype]
-        return f"({'' if written else 'const '}{c_type} *)(void *)&arena[{self.plan.offsets[storage.root]}]"
-
-    def _recast(self, tensor: str, root: str, identifier: str, written: bool) -> str:
-        tensors = self.plan.graph.tensors
-        if tensors[tensor].dtype is not tensors[root].dtype:
-            raise InternalError(f"'{tensor}' is a view of '{root}' with another data type")
-        return identifier
+        storage, tensors = self.plan.storage[tensor], self.plan.graph.tensors
+        if storage.kind == "arena":
+            c_type = C_TYPES[tensors[tensor].dtype]
+            return f"({'' if written else 'const '}{c_type} *)(void *)&arena[{self.plan.address(tensor)}]"
+        if tensors[tensor].dtype is not tensors[storage.root].dtype:
+            raise InternalError(f"'{tensor}' is a view of '{storage.root}' with another data type")
+        first = storage.offset_bytes // tensors[tensor].dtype.size_bytes
+        return self.port_names[storage.root] + (f" + {first}" if first else "")
 
     def _params(self, call: KernelCall) -> tuple[tuple[str, str], ...]:
         fields = []
@@ -227,7 +245,7 @@ class _Emitter:
         context = self._context()
         headers = sorted({Path(call.header).name for step in self.plan.steps for call in step.calls})
         context["headers"] = headers
-        for out, template in (("model.h", "model.h.j2"), ("model.c", "model.c.j2"),
+        for out, template in (("model.h", "model.h.j2"), ("model.c", "model.c.j2"), ("arena.c", "arena.c.j2"),
                               ("weights.h", "weights.h.j2"), ("weights.c", "weights.c.j2")):  # fmt: skip
             files[out] = self._render(template, context)
         link_sources = runtime.sources("link")
@@ -261,7 +279,7 @@ class _Emitter:
             input_bytes=_sample_bytes(self.inputs), output_bytes=_sample_bytes(self.outputs),
             model_sha256=model_sha256, build_id=build_id,
             weights_bytes=sum(constant.values.nbytes for constant in self.constants.values()),
-            functions=[step.identifier for step in self.steps],
+            functions=[(code.identifier, code.steps) for code in self.steps],
         )  # fmt: skip
         context["manifest"] = manifest
         files["README.md"] = self._render("README.md.j2", context)
@@ -271,17 +289,29 @@ class _Emitter:
 
     def _context(self) -> dict[str, Any]:
         stack = self.target.stack.bytes if self.target.stack else 0
+        ports = (*self.inputs, *self.outputs)
         return {
             "name": comment_text(self.name), "prefix": self.prefix, "upper": self.prefix.upper(),
-            "inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "target": self.target,
+            "inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "program": self.program,
+            "target": self.target,
             "constants": [
                 {"constant": constant, "rows": _c_rows(constant.values)} for constant in self.constants.values()
             ],
+            "arena_ports": self.arena_ports, "port_parameters": self._port_parameters(),
+            "port_offsets": {port.identifier: self.plan.address(port.tensor.name) for port in ports} if self.arena_ports
+            else {},
             "arena_bytes": self.plan.arena_bytes, "lower_bound_bytes": self.plan.lower_bound_bytes,
             "input_bytes": _sample_bytes(self.inputs), "output_bytes": _sample_bytes(self.outputs),
             "optimize": self.optimize, "compile_flags": OPTIMIZE_FLAGS[self.optimize],
             "stack_bytes": stack, "version": edgewright.version.VERSION,
         }  # fmt: skip
+
+    def _port_parameters(self) -> list[str]:
+        """Parameters of run_in() for inputs and outputs that the caller holds."""
+        if self.arena_ports:
+            return []
+        inputs = [f"const {port.c_type} *{port.identifier}" for port in self.inputs]
+        return inputs + [f"{port.c_type} *{port.identifier}" for port in self.outputs]
 
     def _render(self, template: str, context: Mapping[str, Any]) -> bytes:
         return self.environment.get_template(template).render(context).encode()

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edgewright.boards import Target
 from edgewright.errors import ModelError
 from edgewright.ir import DType, Tensor
-from edgewright.plan import Plan
+from edgewright.plan import Plan, Step
 from edgewright.simulate import is_quantized
 from edgewright.version import VERSION
 
@@ -20,6 +20,7 @@ MANIFEST = "edgewright.json"
 SCHEMA: Literal[1] = 1
 MAX_PADDING_BYTES = 7  # behind the last port of a sample, which has a multiple of 8 bytes
 Optimize = Literal["speed", "balanced", "size", "ram"]
+Ports = Literal["caller", "arena"]  # who holds inputs and outputs
 NonNegative = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(gt=0)]
 
@@ -58,9 +59,9 @@ class Memory(_Table):
 
 
 class StepFacts(_Table):
-    """One step of an inference: a C function of model.c.
+    """One step of an inference, or several bands of one layer: a C function of model.c.
 
-    Units: bytes. `moved_bytes` are those of its inputs, outputs and weights, each once.
+    Units: bytes. `moved_bytes` are those of a call's inputs, outputs and weights, each once, for all calls together.
     """
 
     function: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
@@ -69,6 +70,7 @@ class StepFacts(_Table):
     kernel: str
     macs: NonNegative
     moved_bytes: NonNegative
+    calls: Positive = 1  # in one inference
 
 
 class ModelFacts(_Table):
@@ -118,7 +120,7 @@ def manifest_of(
     *, name: str, prefix: str, plan: Plan, target: Target, optimize: Optimize,
     inputs: Sequence[tuple[Tensor, str, int]], outputs: Sequence[tuple[Tensor, str, int]],
     input_bytes: int, output_bytes: int, model_sha256: str, build_id: str, weights_bytes: int,
-    functions: Sequence[str],
+    functions: Sequence[tuple[str, Sequence[Step]]],
 ) -> Manifest:  # fmt: skip
     """Return the manifest of a generated project."""
     def ports(items: Sequence[tuple[Tensor, str, int]]) -> tuple[Port, ...]:
@@ -136,9 +138,10 @@ def manifest_of(
         memory=Memory(arena_bytes=plan.arena_bytes, arena_lower_bound_bytes=plan.lower_bound_bytes,
                       weights_bytes=weights_bytes, raw_weights_bytes=plan.raw_weights_bytes),
         steps=tuple(
-            StepFacts(function=function, name=step.node.name, op=step.node.op, kernel=step.kernel, macs=step.macs,
-                      moved_bytes=step.moved_bytes(plan.graph))
-            for function, step in zip(functions, plan.steps, strict=True)
+            StepFacts(function=function, name=steps[0].node.name, op=steps[0].node.op, kernel=steps[0].kernel,
+                      macs=sum(step.macs for step in steps), calls=len(steps),
+                      moved_bytes=sum(step.moved_bytes(plan.graph) for step in steps))
+            for function, steps in functions
         ),
     )  # fmt: skip
 

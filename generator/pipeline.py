@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,9 @@ from edgewright.frontends.onnx import Model, decode_model, import_onnx, load_onn
 from edgewright.frontends.reference import ReferenceRun, run_reference
 from edgewright.ir import Array
 from edgewright.kernels import Core
-from edgewright.manifest import Manifest, Optimize, read_manifest
+from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
 from edgewright.passes import run_passes
-from edgewright.plan import Plan, make_plan
+from edgewright.plan import Plan, PlanOptions, make_plan
 from edgewright.profile import profile, step_parts
 from edgewright.report.measures import (
     MIXED_TOLERANCE,
@@ -75,17 +75,59 @@ def load(path: Path, pins: Pins | None = None) -> Model:
 CODE_RESERVE_BYTES = 20 * 1024  # of flash, beside the weights: kernels, the link, the start-up code
 
 
-def plan(
-    model: Model, target: Target | None = None, optimize: Optimize = "balanced", flash_limit: int | None = None
-) -> Plan:
+@dataclass(frozen=True)
+class Settings:
+    """What a project is generated for. Units: bytes.
+
+    `flash_limit`: what the firmware may take in all; the board's flash, if not given. `ram_limit`: what the arena may
+    take; what the board's RAM leaves, if not given. `io`: who holds inputs and outputs, "caller" or "arena".
+    """
+
+    optimize: Optimize = "balanced"
+    flash_limit: int | None = None
+    ram_limit: int | None = None
+    io: Ports = "caller"
+
+    def options(self, target: Target | None) -> PlanOptions:
+        """What the planner makes of them on a board."""
+        flash = self.flash_limit or (target.flash_bytes if target is not None else None)
+        weights = None if flash is None else max(flash - CODE_RESERVE_BYTES, 0)
+        return PlanOptions(self.optimize, weights, self.ram_limit, self.io == "arena")
+
+
+def plan(model: Model, target: Target | None = None, settings: Settings | Optimize = "balanced") -> Plan:
     """Passes and planning: a Graph becomes a Plan, for a board's core or for any.
 
-    Units: bytes. `flash_limit` is what the firmware may take in all; the board's flash, if not given.
+    Settings given as text are what to optimize for. Where the fastest plan does not fit the board's RAM, and no limit
+    was asked for, the fastest one that does is taken. Raises: MemoryPlanError where none does.
     """
+    settings = Settings(settings) if isinstance(settings, str) else settings
     core = Core(frozenset(target.features)) if target is not None else None
-    limit = flash_limit or (target.flash_bytes if target is not None else None)
-    weights_limit = None if limit is None else max(limit - CODE_RESERVE_BYTES, 0)
-    return make_plan(run_passes(model.graph), core, optimize, weights_limit)
+    graph, options = run_passes(model.graph), settings.options(target)
+    planned = make_plan(graph, core, options)
+    spare = _spare_ram(planned, target)
+    if spare is None or spare >= 0 or settings.ram_limit is not None:
+        return planned
+    try:
+        return make_plan(graph, core, replace(options, ram_limit=max(planned.arena_bytes + spare, 0)))
+    except MemoryPlanError:
+        return planned  # `check_fits` says what is missing
+
+
+def _spare_ram(planned: Plan, target: Target | None) -> int | None:
+    """Bytes of a board's RAM beside arena, stack and one sample: negative where it does not fit; None without one."""
+    if target is None or target.data_memory is None:
+        return None
+    return target.data_memory.bytes - planned.arena_bytes - _sample_bytes(planned) - _stack_bytes(target)
+
+
+def _sample_bytes(planned: Plan) -> int:
+    graph = planned.graph
+    return sum(graph.tensors[name].size_bytes for name in (*graph.inputs, *graph.outputs))
+
+
+def _stack_bytes(target: Target) -> int:
+    return target.stack.bytes if target.stack else 0
 
 
 def generate(model: Model, planned: Plan, target: Target, optimize: Optimize) -> SourceTree:
@@ -99,17 +141,15 @@ def check_fits(planned: Plan, target: Target) -> None:
 
     Raises: MemoryPlanError with the numbers and where the peak is.
     """
-    graph = planned.graph
-    ports = sum(graph.tensors[name].size_bytes for name in (*graph.inputs, *graph.outputs))
-    stack = target.stack.bytes if target.stack else 0
-    needed = planned.arena_bytes + ports + stack
+    graph, spare = planned.graph, _spare_ram(planned, target)
     ram, flash = target.data_memory, target.code_memory
-    if ram is not None and needed > ram.bytes:
+    if ram is not None and spare is not None and spare < 0:
         peak = planned.peak
         where = f" The arena's peak is at {peak.node.op} '{peak.node.name}'." if peak is not None else ""
         raise MemoryPlanError(
-            f"the plan needs {needed:,} B of RAM (arena {planned.arena_bytes:,}, one sample {ports:,}, "
-            f"stack {stack:,}); '{target.name}' has {ram.bytes:,} B, {needed - ram.bytes:,} B too few.{where} "
+            f"the plan needs {ram.bytes - spare:,} B of RAM (arena {planned.arena_bytes:,}, one sample "
+            f"{_sample_bytes(planned):,}, stack {_stack_bytes(target):,}); '{target.name}' has {ram.bytes:,} B, "
+            f"{-spare:,} B too few.{where} "
             "Try a smaller input or a larger board."
         )
     weights = sum(tensor.size_bytes for tensor in graph.tensors.values() if tensor.data is not None)

@@ -36,7 +36,7 @@ def step_parts(firmware: Firmware, port: str | None = None) -> Parts:
     check_profile(firmware.target, port)
     steps = firmware.manifest.steps
     names = {step.function: number for number, step in enumerate(steps)}
-    names[f"{firmware.manifest.c_prefix}_run"] = len(steps)
+    names.update((f"{firmware.manifest.c_prefix}_{name}", len(steps)) for name in ("run", "run_in"))
     ranges = [
         Part(address & ~_THUMB_BIT, (address & ~_THUMB_BIT) + size, names[name])
         for name, address, size in _functions(firmware)

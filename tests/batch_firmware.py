@@ -98,10 +98,10 @@ def _compile(target: Target, tree: SourceTree, folder: Path, index: int, flags: 
     (folder / "wrapper.c").write_text(environment.from_string(_WRAPPER).render(index=index, m=tree.manifest))
     process.run(
         [target.toolchain.compiler, *target.toolchain.cpu_flags, *target.build.flags, "-std=c11", *flags,
-         "-fno-strict-aliasing", *WARNINGS, "-I.", "-Iew", "-c", "model.c", "weights.c", "wrapper.c"],
+         "-fno-strict-aliasing", *WARNINGS, "-I.", "-Iew", "-c", "model.c", "arena.c", "weights.c", "wrapper.c"],
         cwd=folder, timeout_s=300,
     )  # fmt: skip
-    return [str(folder / f"{name}.o") for name in ("model", "weights", "wrapper")]
+    return [str(folder / f"{name}.o") for name in ("model", "arena", "weights", "wrapper")]
 
 
 def run_batch(

@@ -27,7 +27,7 @@ def compile_model(tree: SourceTree, folder: Path, flags: Sequence[str] = ("-O1",
     write_project(tree, folder)
     library = folder / "model.so"
     command = [compiler, "-std=c11", "-shared", "-fPIC", "-fno-strict-aliasing", *flags, "-I.", "-Iew",
-               "model.c", "weights.c", "-lm", "-o", library.name]  # fmt: skip
+               "model.c", "arena.c", "weights.c", "-lm", "-o", library.name]  # fmt: skip
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stderr[-4000:]}"
     return library

@@ -49,7 +49,7 @@ def test_clean_under_all_warnings(compiler: str, flags: list[str], tmp_path: Pat
         write_project(tree, folder)
         for level in ("-O0", "-O3") if index % 4 == 0 else ("-O3",):
             command = [compiler, "-c", "-std=c11", *WARNINGS, "-Wdouble-promotion", *flags, level, "-I.", "-Iew",
-                       "model.c", "weights.c"]  # fmt: skip
+                       "model.c", "arena.c", "weights.c"]  # fmt: skip
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
             assert done.returncode == 0, f"{tree.manifest.model.name}: {done.stderr[-3000:]}"
 
@@ -128,7 +128,7 @@ def sanitized_run(tree: SourceTree, folder: Path, inputs: dict[str, np.ndarray])
     )  # fmt: skip
     (folder / "driver.c").write_text(driver)
     command = ["gcc", "-std=c11", *SANITIZERS, "-fno-strict-aliasing", "-I.", "-Iew",
-               "driver.c", "model.c", "weights.c", "-lm", "-o", "driver"]  # fmt: skip
+               "driver.c", "model.c", "arena.c", "weights.c", "-lm", "-o", "driver"]  # fmt: skip
     subprocess.run(command, cwd=folder, check=True)
     (folder / "data.bin").write_bytes(b"".join(inputs[p.name][0].tobytes() for p in manifest.inputs))
     done = subprocess.run(["./driver", "data.bin"], cwd=folder, capture_output=True, check=False)
@@ -180,7 +180,7 @@ def test_bad_pointers_are_refused(tmp_path: Path) -> None:
         "int main(void) { return digits_run(NULL, b) == EW_BAD_ARGUMENT && digits_run(b, NULL) == EW_BAD_ARGUMENT &&\n"
         "  digits_run((const float *)(const void *)((const char *)b + 1), b) == EW_BAD_ARGUMENT ? 0 : 1; }\n"
     )
-    command = ["gcc", "-std=c11", "-I.", "-Iew", "t.c", "model.c", "weights.c", "-lm", "-o", "t"]
+    command = ["gcc", "-std=c11", "-I.", "-Iew", "t.c", "model.c", "arena.c", "weights.c", "-lm", "-o", "t"]
     subprocess.run(command, cwd=tmp_path / "p", check=True)
     subprocess.run(["./t"], cwd=tmp_path / "p", check=True)
 
@@ -215,7 +215,7 @@ def test_only_the_kernels_it_uses() -> None:
 
 def test_what_a_project_holds() -> None:
     files = set(emitted(load(DIGITS), "mps2-an386").files)
-    assert {"model.h", "model.c", "weights.c", "main.c", "CMakeLists.txt", "README.md", "edgewright.json",
+    assert {"model.h", "model.c", "arena.c", "weights.c", "main.c", "CMakeLists.txt", "README.md", "edgewright.json",
             "target/toolchain.cmake", "target/linker.ld", "target/startup.c"} <= files  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from edgewright.ir import DType
 from edgewright.kernels import Core, Kernel
 from edgewright.passes import run_passes
 from edgewright.passes.choose_signedness import choose_signedness
-from edgewright.plan import make_plan
+from edgewright.plan import Plan, make_plan
 from edgewright.plan.check import check_plan
 from edgewright.simulate import simulate
 
@@ -66,16 +66,21 @@ def test_every_kernel_names_an_operator_and_known_features() -> None:
 def test_scratch_over_a_live_tensor_is_caught() -> None:
     for seed in range(100):
         plan = make_plan(run_passes(imported(integer_network(seed)).graph), CORES["dsp"], "speed")
-        steps = [step for step in plan.steps if step.scratch]
-        live = [s for s in steps if plan.storage[s.node.inputs[0]].kind == "arena"]
+        live = [s for s in plan.steps if s.scratch and plan.storage[s.node.inputs[0]].kind == "arena"]
         if not live:
             continue
-        pieces = {life.first: life for life in plan.lifetimes if life.root in {s.scratch for s in steps}}
-        nodes = [step.node for step in plan.steps]
-        check_plan(plan.graph, nodes, plan.storage, plan.offsets, plan.arena_bytes, pieces)
+        sizes = {piece.root: piece.size_bytes for piece in plan.lifetimes}
+
+        def check(offsets: dict[str, int], total: int, plan: Plan = plan, sizes: dict[str, int] = sizes) -> None:
+            spans = {s.index: (offsets[s.scratch], offsets[s.scratch] + sizes[s.scratch])
+                     for s in plan.steps if s.scratch}  # fmt: skip
+            in_place = [choice.in_place for choice in plan.draft.choices]
+            check_plan(plan.draft.program, plan.draft.placed, offsets, total, spans, in_place)
+
+        check(dict(plan.offsets), plan.arena_bytes)
         source = plan.storage[live[0].node.inputs[0]].root
         moved = {**plan.offsets, live[0].scratch: plan.offsets[source]}
         with pytest.raises(InternalError, match="scratch"):
-            check_plan(plan.graph, nodes, plan.storage, moved, plan.arena_bytes + 65536, pieces)
+            check(moved, plan.arena_bytes + 65536)
         return
     pytest.skip("no kernel for DSP cores asks for scratch")

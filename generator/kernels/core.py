@@ -36,6 +36,7 @@ class Kernel:
     op: ClassVar[str]  # the IR operator
     name: ClassVar[str]  # in reports and in the search for it; unique
     isa: ClassVar[frozenset[str]] = frozenset()  # features the core has to have
+    in_place: ClassVar[frozenset[int]] = frozenset()  # inputs of the output's shape that may be written over
     registry: ClassVar[dict[str, Kernel]] = {}
 
     def __init_subclass__(cls) -> None:
@@ -51,6 +52,10 @@ class Kernel:
     def cost(self, node: Node, graph: Graph) -> int:
         """Modelled cycles of one inference on a core that has the features, without packing anything."""
         raise InternalError(f"kernel {self.name} has no cost")
+
+    def overwrites(self, node: Node, graph: Graph) -> frozenset[int]:
+        """Return the inputs whose place the output may take, where it has their shape and type."""
+        return self.in_place
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """Return the calls, with weights packed."""

@@ -13,6 +13,7 @@ from edgewright.kernels.dsp_requantize import LINE_SHIFT
 
 DSP = frozenset({"dsp", "fpu"})
 _SCRATCH_BYTES = 8192  # wanted at most; a window that is larger takes what it takes
+_LITTLE_SCRATCH_BYTES = 1536
 _FLAT_RUN = 8  # pairs at once where windows do not overlap
 
 
@@ -97,6 +98,7 @@ class Conv2dDsp(Kernel):
     name = "conv2d__dsp"
     isa = DSP
     wide = False
+    scratch_bytes = _SCRATCH_BYTES
 
     def fits(self, node: Node, graph: Graph) -> bool:
         """One group, 8 bits, and sums within what the trick can hold."""
@@ -107,12 +109,31 @@ class Conv2dDsp(Kernel):
 
     def cost(self, node: Node, graph: Graph) -> int:
         """See `Plan.cycles`."""
-        return _plan(node, graph, self.wide).cycles(self.wide)
+        return _plan(node, graph, self.wide, self.scratch_bytes).cycles(self.wide)
+
+    def overwrites(self, node: Node, graph: Graph) -> frozenset[int]:
+        """Pixels of a 1x1 window: those of a run are all read before the first is written."""
+        return frozenset({0}) if _are_pixels(node) else frozenset()
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
         layer, weights = Layer.required(node, graph), np.asarray(graph.constant(node.inputs[1]))
-        return conv_call(node, graph, layer, weights, _plan(node, graph, self.wide), self.wide)
+        return conv_call(node, graph, layer, weights, _plan(node, graph, self.wide, self.scratch_bytes), self.wide)
+
+
+class Conv2dLittleScratchDsp(Conv2dDsp):
+    """The same in shorter runs, whose windows share fewer columns."""
+
+    op = "QConv"
+    name = "conv2d_short__dsp"
+    scratch_bytes = _LITTLE_SCRATCH_BYTES
+
+    def fits(self, node: Node, graph: Graph) -> bool:
+        """Where that saves something."""
+        if not super().fits(node, graph):
+            return False
+        plans = (_plan(node, graph, self.wide, most) for most in (_SCRATCH_BYTES, self.scratch_bytes))
+        return len({plan.scratch_bytes for plan in plans}) == 2
 
 
 class Conv2dWideDsp(Conv2dDsp):
@@ -132,11 +153,12 @@ def plan_of(node: Node, graph: Graph, pair_h: int) -> Plan:
     return Plan(batch, in_h, in_w, in_c, out_h, out_w, out_c, kernel, strides, dilations, pads[:2], pair_h)
 
 
-def pixels_plan(pixels: int, in_c: int, out_c: int) -> Plan:
+def pixels_plan(pixels: int, in_c: int, out_c: int, scratch_bytes: int = _SCRATCH_BYTES) -> Plan:
     """The way through a 1x1 window of so many pixels, wherever they are."""
     half = -(-pixels // 2)
     one = (1, 1)
-    return Plan(1, 1, pixels, in_c, 1, pixels, out_c, one, one, one, (0, 0), 0, min(_FLAT_RUN, half))
+    run = max(min(_FLAT_RUN, half, scratch_bytes // (8 * in_c)), 1)
+    return Plan(1, 1, pixels, in_c, 1, pixels, out_c, one, one, one, (0, 0), 0, run)
 
 
 def conv_call(node: Node, graph: Graph, layer: Layer, weights: Array, plan: Plan, wide: bool) -> tuple[KernelCall, ...]:
@@ -164,26 +186,32 @@ def call_of(
     return (KernelCall(function, header, "ew_conv2d_q8_dsp_params", params, arguments, plan.scratch_bytes),)
 
 
-def _plan(node: Node, graph: Graph, wide: bool) -> Plan:
+def _are_pixels(node: Node) -> bool:
+    """Whether windows are single pixels: they need no rows."""
+    a = node.attrs
+    return tuple(a["kernel"]) == (1, 1) and tuple(a["strides"]) == (1, 1) and not any(a["pads"])
+
+
+def _plan(node: Node, graph: Graph, wide: bool, scratch_bytes: int) -> Plan:
     """The cheapest way through a layer."""
     one = plan_of(node, graph, 0)
-    if one.kernel == (1, 1) and one.strides == (1, 1) and not any(node.attrs["pads"]):  # pixels need no rows
-        return pixels_plan(one.batch * one.in_h * one.in_w, one.in_c, one.out_c)
+    if _are_pixels(node):
+        return pixels_plan(one.batch * one.in_h * one.in_w, one.in_c, one.out_c, scratch_bytes)
     plans = []
     for pair_h in (0, 1):
         one = plan_of(node, graph, pair_h)
-        plans.append(Plan(**{**one.__dict__, "run": _run(one)}))
+        plans.append(Plan(**{**one.__dict__, "run": _run(one, scratch_bytes)}))
     return min(plans, key=lambda plan: plan.cycles(wide))
 
 
-def _run(plan: Plan) -> int:
+def _run(plan: Plan, scratch_bytes: int) -> int:
     """How many windows share columns: all of a row, or a whole part of it within the wanted scratch memory."""
     if plan.dilations[1] > 1 and plan.kernel[1] > 1:
         return 1
     if plan.kernel[1] == 1:
-        return min(_FLAT_RUN, plan.pixels)
+        return max(min(_FLAT_RUN, plan.pixels, scratch_bytes // (4 * plan.column)), 1)
     most = plan.pixels
-    while most > 1 and plan.columns(most) * plan.column * 4 > _SCRATCH_BYTES:
+    while most > 1 and plan.columns(most) * plan.column * 4 > scratch_bytes:
         most -= 1
     parts = -(-plan.pixels // most)
     return -(-plan.pixels // parts)

@@ -194,6 +194,12 @@ class Depthwise3x3Dsp(Kernel):
         """See `_Depthwise.cycles`."""
         return _Depthwise.required(node, graph).cycles()
 
+    def overwrites(self, node: Node, graph: Graph) -> frozenset[int]:
+        """An image of one strip and one block: four channels are all read before the first is written."""
+        layer = _Depthwise.required(node, graph)
+        whole = len(layer.strips) == 1 and layer.block_rows == layer.out_shape[1]
+        return frozenset({0}) if whole and layer.out_shape[3] % _GROUP == 0 else frozenset()
+
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
         layer = _Depthwise.required(node, graph)

@@ -77,6 +77,7 @@ class _SameShape(Kernel):
     """Two tensors of 8 bits and one shape."""
 
     isa = frozenset({"dsp", "fpu"})
+    in_place = frozenset({0, 1})
     function: ClassVar[str]
     cycles: ClassVar[tuple[float, float]]  # an element; the second where results are clamped or types are mixed
 

@@ -37,6 +37,7 @@ class AddMve(Kernel):
 
     op = "QAdd"
     name = "add__mve"
+    in_place = frozenset({0, 1})
     isa = MVE
     sign = 1
 
@@ -93,6 +94,7 @@ class TableMve(Kernel):
 
     op = "QTable"
     name = "table__mve"
+    in_place = frozenset({0})
     isa = MVE
 
     def fits(self, node: Node, graph: Graph) -> bool:

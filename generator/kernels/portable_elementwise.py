@@ -80,6 +80,7 @@ class Add(Kernel):
 
     op = "QAdd"
     name = "add"
+    in_place = frozenset({0, 1})
     sign = 1
 
     def factors(self, node: Node, graph: Graph) -> dict[str, int] | None:
@@ -119,6 +120,7 @@ class Mul(Kernel):
 
     op = "QMul"
     name = "mul"
+    in_place = frozenset({0, 1})
 
     def cost(self, node: Node, graph: Graph) -> int:
         """A product and its requantization."""
@@ -138,6 +140,7 @@ class Table(Kernel):
 
     op = "QTable"
     name = "table"
+    in_place = frozenset({0})
 
     def cost(self, node: Node, graph: Graph) -> int:
         """Two loads and a store."""
@@ -165,6 +168,7 @@ class Rescale(Kernel):
 
     op = "QRescale"
     name = "rescale"
+    in_place = frozenset({0})
 
     def cost(self, node: Node, graph: Graph) -> int:
         """A multiplication and a division."""
@@ -189,6 +193,7 @@ class RescaleByTable(Kernel):
 
     op = "QRescale"
     name = "rescale_by_table"
+    in_place = frozenset({0})
 
     def fits(self, node: Node, graph: Graph) -> bool:
         """A table has 256 entries."""

@@ -29,6 +29,7 @@ class Unary(Operator):
 
     arity = (1, 1)
     elementwise = True
+    in_place = frozenset({0})
     kernel: ClassVar[str]
 
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:

@@ -32,6 +32,8 @@ class Binary(Operator):
     """y = clamp(a op b). Source: ONNX Add-14 and its like, multidirectional broadcasting."""
 
     arity = (2, 2)
+    rows = "each"
+    in_place = frozenset({0, 1})
     fuses_activation = True
     rounds_once = True
     function: ClassVar[Callable[..., Any]]

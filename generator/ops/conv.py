@@ -55,6 +55,7 @@ class Conv(Operator):
     """Y = clamp(conv(X, W) + B). Source: ONNX Conv-22."""
 
     name = "Conv"
+    rows = "window"
     arity = (2, 3)
     attributes = {**WINDOW_ATTRIBUTES, "group": 1}
     fuses_activation = True

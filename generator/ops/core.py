@@ -72,6 +72,8 @@ class Operator:
     moves: ClassVar[bool] = False  # only moves elements, of any type: the output has the inputs' type and scale
     rounds_once: ClassVar[bool] = False  # a float result is one float32 operation of elements: the same bits anywhere
     zeros: ClassVar[tuple[str, ...] | None] = None  # attributes: zero points of an integer operator's first inputs
+    rows: ClassVar[str] = ""  # how output rows come from input rows: "window", "each" one by one, or "" another way
+    in_place: ClassVar[frozenset[int]] = frozenset()  # inputs of the output's shape that its kernel may write over
     data_inputs: ClassVar[int | None] = None  # so many leading inputs have the output's axes; None: all of them
     has_kernel: ClassVar[bool] = True  # `lower` gives its one kernel; False: its kernels are in edgewright.kernels
     folds_at_import: ClassVar[bool] = True  # a node that reads only constants is computed at once

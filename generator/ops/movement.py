@@ -78,6 +78,29 @@ def _transpose(foreign: Any) -> None:
     foreign.emit("Transpose", [x.name], final=0, perm=tuple(perm))
 
 
+class Copy(Operator):
+    """The same tensor in another place: made by the planner alone, to carry rows along."""
+
+    name = "Copy"
+    moves = True
+    rows = "each"
+    arity = (1, 1)
+    dtypes = frozenset(DType)
+
+    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
+        """Shapes: any."""
+        return [required(inputs[0], node, "data").type]
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        """By numpy."""
+        return [np.array(inputs[0])]
+
+    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
+        """One block, which may overlap its source."""
+        params = {"bytes": graph.tensors[node.output].size_bytes}
+        return (KernelCall("ew_move", "copy/ew_move.h", "ew_move_params", params, (node.inputs[0], node.output)),)
+
+
 class Slice(Operator):
     """Every step-th element from start, `sizes` of them, on each axis. Source: ONNX Slice-13, resolved at import."""
 
@@ -184,6 +207,7 @@ class Concat(Operator):
 
     name = "Concat"
     moves = True
+    rows = "each"
     arity = (1, 1 << 20)
     attributes = {"axis": ...}
     dtypes = frozenset(DType)

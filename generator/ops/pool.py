@@ -37,6 +37,7 @@ from edgewright.ops.window import (
 
 class _Pool(Operator):
     arity = (1, 1)
+    rows = "window"
     fuses_activation = True
     function = ""
 

@@ -26,6 +26,7 @@ from edgewright.ops.q_core import (
 
 class _Binary(Operator):
     arity = (2, 2)
+    rows = "each"
     zeros = ("a_zero", "b_zero")
     dtypes = QUANTIZED
     has_kernel = False

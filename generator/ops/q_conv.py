@@ -33,6 +33,7 @@ class QConv(Operator):
     """
 
     name = "QConv"
+    rows = "window"
     zeros = ("x_zero",)
     arity = (4, 4)
     attributes = {**WINDOW_ATTRIBUTES, "group": 1, "x_zero": ..., "w_bits": 8, **OUTPUT_ATTRIBUTES}

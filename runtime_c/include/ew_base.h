@@ -18,6 +18,7 @@ typedef enum ew_status {
 #endif
 
 #define EW_INLINE static inline __attribute__((always_inline))
+#define EW_ARENA_ALIGN 16 /* bytes; the widest load of any kernel */
 #define EW_ALIGN(n_bytes) __attribute__((aligned(n_bytes)))
 
 /* Highest rank that the n-dimensional kernels take. */

@@ -34,15 +34,15 @@ EW_INLINE float ew_binary_value_f32(ew_binary_op op, float a, float b)
     }
 }
 
-EW_INLINE void ew_binary_row_f32(ew_binary_op op, const float *restrict a, int32_t a_step, const float *restrict b,
-                                 int32_t b_step, float *restrict y, int32_t count, float lo, float hi)
+EW_INLINE void ew_binary_row_f32(ew_binary_op op, const float *a, int32_t a_step, const float *b,
+                                 int32_t b_step, float *y, int32_t count, float lo, float hi)
 {
     for (int32_t i = 0; i < count; ++i) {
         y[i] = ew_clamp_value_f32(ew_binary_value_f32(op, a[i * a_step], b[i * b_step]), lo, hi);
     }
 }
 
-EW_INLINE void ew_binary_f32(ew_binary_op op, const float *restrict a, const float *restrict b, float *restrict y,
+EW_INLINE void ew_binary_f32(ew_binary_op op, const float *a, const float *b, float *y,
                              const ew_binary_f32_params *p)
 {
     const int32_t outer = p->rank - 1;

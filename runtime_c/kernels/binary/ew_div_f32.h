@@ -4,9 +4,9 @@
 
 #include "ew_binary.h"
 
-/* y = clamp(a / b), element by element. Division by zero follows IEEE 754. Shapes and strides: ew_binary.h. y overlaps
- * neither operand; a and b may be the same buffer. */
-EW_KERNEL void ew_div_f32(const float *a, const float *b, float *restrict y, const ew_binary_f32_params *p)
+/* y = clamp(a / b), element by element. Division by zero follows IEEE 754. Shapes and strides: ew_binary.h. a and b
+ * may be the same buffer; y may be one of them where that is not broadcast, and otherwise overlaps neither. */
+EW_KERNEL void ew_div_f32(const float *a, const float *b, float *y, const ew_binary_f32_params *p)
 {
     ew_binary_f32(EW_BINARY_DIV, a, b, y, p);
 }

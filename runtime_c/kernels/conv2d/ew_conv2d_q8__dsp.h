@@ -211,7 +211,8 @@ EW_INLINE ew_conv2d_row_function_q8 *ew_conv2d_row_of_q8__dsp(const ew_conv2d_q8
  * scales and clamps into weights_stream (ew_gemm_q8__dsp.h), whose windows are in the order [kernel_w][kernel_h][in_c];
  * where in_c is a multiple of 4, each four channels are in the order 0, 2, 1, 3.
  * Scratch: 4 * columns of a run * halfwords of a column bytes; where out_c is no multiple of 4, 2 * run * (out_c
- * rounded up to one) more. */
+ * rounded up to one) more.
+ * Buffers do not overlap, but y may be x where the window is one pixel, unpadded, of stride 1, and both have one shape. */
 EW_KERNEL void ew_conv2d_q8__dsp(const void *x, const uint32_t *weights_stream, void *scratch, void *y,
                                  const ew_conv2d_q8_dsp_params *p)
 {

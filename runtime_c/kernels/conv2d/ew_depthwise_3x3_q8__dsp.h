@@ -23,7 +23,8 @@
 /* x [batch][in_h][in_w][channels], int8 or uint8; y [batch][out_h][out_w][channels], uint8, clamped to 0..255 only.
  * channels >= 4; in_h >= 2; stride 1 or 2; padding of 0 or 1 on each side (pad_top and pad_left here; below and right
  * it follows from out_h and out_w). Rows of y are made block_rows at a time, at least 2 in every block.
- * Buffers do not overlap. */
+ * Buffers do not overlap, but y may be x where both have one shape, there is one strip, block_rows is out_h, and channels
+ * are a multiple of 4. */
 typedef struct {
     int32_t batch;
     int32_t in_h, in_w, channels;

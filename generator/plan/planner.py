@@ -1,0 +1,153 @@
+"""From a graph to a plan: order, views, kernels, bands, overlays, offsets, each by its own module, and the check."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgewright.errors import MemoryPlanError
+from edgewright.ir import DType, Graph, Node
+from edgewright.kernels import Core
+from edgewright.ops import KernelCall, operator
+from edgewright.passes.choose_signedness import choose_signedness
+from edgewright.plan.bands import Segment
+from edgewright.plan.check import check_plan
+from edgewright.plan.choice import KernelChooser
+from edgewright.plan.curve import choose_draft
+from edgewright.plan.draft import Draft, Drafter, PlanOptions
+from edgewright.plan.lifetimes import Lifetime, lower_bound_bytes
+from edgewright.plan.order import best_order
+from edgewright.plan.storage import Storage, make_program
+
+MAX_TENSOR_BYTES = 2**31 - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One node at run time, or a band of its rows: its kernel calls. Views are no steps."""
+
+    index: int
+    node: Node
+    calls: tuple[KernelCall, ...]
+    macs: int
+    kernel: str  # the variant's name
+    layer: str  # the tensor that this makes, or makes a part of
+    cycles: int | None = None  # modelled; None for a float operator
+    scratch: str = ""  # the arena piece that the calls may use, one after the other
+
+    def moved_bytes(self, graph: Graph) -> int:
+        """Bytes of what the calls read and write, constants included, each once. Scratch memory is not counted."""
+        arguments = {id(a) if isinstance(a, np.ndarray) else a: a for call in self.calls for a in call.arguments}
+        sizes = [graph.tensors[a].size_bytes if isinstance(a, str) else a.nbytes
+                 for a in arguments.values() if isinstance(a, (str, np.ndarray))]  # fmt: skip
+        return sum(sizes)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """Everything the emitter writes down.
+
+    Units: bytes. `storage` says for each tensor which root holds it and where; `offsets` where that lies in the arena.
+    """
+
+    graph: Graph
+    steps: tuple[Step, ...]
+    storage: Mapping[str, Storage]
+    lifetimes: tuple[Lifetime, ...]
+    offsets: Mapping[str, int]
+    arena_bytes: int
+    lower_bound_bytes: int
+    draft: Draft
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """What was cut into bands."""
+        return self.draft.segments
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one inference."""
+        return sum(step.macs for step in self.steps)
+
+    @property
+    def cycles(self) -> int:
+        """Modelled cycles of all steps that have a model."""
+        return sum(step.cycles or 0 for step in self.steps)
+
+    @property
+    def raw_weights_bytes(self) -> int:
+        """Bytes of all constants as the network has them, before kernels pack them."""
+        used = {name for step in self.steps for name in step.node.inputs if name}
+        return sum(t.size_bytes for t in self.graph.tensors.values() if t.data is not None and t.name in used)
+
+    def address(self, name: str) -> int:
+        """First byte of a tensor in the arena."""
+        return self.offsets[self.storage[name].root] + self.storage[name].offset_bytes
+
+    @property
+    def peak(self) -> Step | None:
+        """The step at which most bytes are live."""
+        if not self.lifetimes:
+            return None
+
+        def live(step: Step) -> int:
+            return sum(life.size_bytes for life in self.lifetimes if life.first <= step.index <= life.last)
+
+        return max(self.steps, key=live)
+
+
+def make_plan(graph: Graph, core: Core | None = None, options: PlanOptions | str = "balanced") -> Plan:
+    """Choose kernels for a core, lifetimes and arena offsets; the result has passed the checker.
+
+    Without a core, the portable kernels. Options given as text are what to optimize for.
+    """
+    options = PlanOptions(options) if isinstance(options, str) else options
+    core = core or Core()
+    for tensor in graph.tensors.values():
+        if tensor.size_bytes > MAX_TENSOR_BYTES:
+            raise MemoryPlanError(
+                f"tensor '{tensor.name}' of shape {list(tensor.shape)} takes {tensor.size_bytes:,} B; "
+                f"the kernels count in 32 bits, up to {MAX_TENSOR_BYTES:,} B"
+            )
+    if "dsp" in core.features or "mve" in core.features:
+        graph = choose_signedness(graph, DType.U8 if core.prefers_unsigned else DType.S8)
+    graph = best_order(graph)
+    chooser = KernelChooser(graph, core, options.optimize, options.weights_limit)
+    drafter = _best_views(graph, chooser, options)
+    return finish(choose_draft(drafter, options))
+
+
+def finish(draft: Draft) -> Plan:
+    """Give every piece its offset, and check the result."""
+    offsets, arena_bytes = draft.packing
+    work = draft.program.work
+    steps = tuple(
+        Step(
+            index, item.node, choice.calls, operator(item.node.op).macs(item.node, draft.program.graph),
+            choice.kernel.name if choice.kernel is not None else choice.calls[0].function, item.layer,
+            choice.cycles, draft.scratch.get(index, ""),
+        )
+        for index, (item, choice) in enumerate(zip(work, draft.choices, strict=True))
+    )  # fmt: skip
+    sizes = {piece.root: piece.size_bytes for piece in draft.pieces}
+    spans = {step: (offsets[name], offsets[name] + sizes[name]) for step, name in draft.scratch.items()}
+    in_place = [choice.in_place for choice in draft.choices]
+    check_plan(draft.program, draft.placed, offsets, arena_bytes, spans, in_place)
+    return Plan(
+        draft.placed.graph, steps, draft.placed.storage, draft.pieces, offsets, arena_bytes,
+        lower_bound_bytes(draft.pieces), draft,
+    )  # fmt: skip
+
+
+def _best_views(graph: Graph, chooser: KernelChooser, options: PlanOptions) -> Drafter:
+    """Producers write into what a Concat makes, unless that keeps too much alive."""
+    drafters = []
+    for join in (True, False):
+        program = make_program(graph, arena_ports=options.arena_ports, join_concats=join)
+        drafter = Drafter(program, chooser, options)
+        drafters.append((drafter.whole.peak, len(program.work), not join, drafter))
+        if not any(node.op == "Concat" for node in graph.nodes):
+            break
+    return min(drafters, key=lambda item: item[:3])[3]
