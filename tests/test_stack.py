@@ -90,6 +90,16 @@ def flow_of(text: str, size: int = 0) -> int:
     return Code(lines, {0x100: ("f", size or 4 * len(lines))}).flow(0x100).depth
 
 
+def test_a_far_jump_of_an_armv6_m_is_no_call() -> None:
+    """BL within a function: the code behind it belongs to another way, and the function returns at its target."""
+    text = "push {r4, lr}\nbl @out\nback: sub sp, #8\nadd sp, #8\nout: cmp r0, #0\nbeq.n @back\npop {r4, pc}"
+    lines = listing(text)
+    functions = {0x100: ("f", 4 * len(lines))}
+    assert Code(lines, functions, has_far_jumps=True).flow(0x100).depth == 16
+    with pytest.raises(UnknownDepthError):
+        Code(lines, functions).flow(0x100)
+
+
 @pytest.mark.parametrize(("text", "depth"), [
     ("bx lr", 0),
     ("push {r4, r5, lr}\nsub sp, #20\nadd sp, #20\npop {r4, r5, pc}", 32),

@@ -26,6 +26,7 @@ _ALIGNMENT_BYTES = 4  # an exception aligns the stack to 8 bytes; DDI 0403, B1.5
 _FRAME_BYTES = 32
 _FPU_FRAME_BYTES = 104  # space for s0-s15 and FPSCR is set aside even where they are saved lazily; VPR takes no more
 _MACHINES = {21: "armv8.1-m.main"}  # left to itself, objdump 2.40 reads MVE as instructions of other processors
+_ARMV6_M = (11, 12)
 _RESET, _HARD_FAULT = 1, 3  # places in the vector table
 
 
@@ -62,7 +63,8 @@ def bound_stack(build_folder: Path, elf: Path, target: Target, run_function: str
     machine = ["-m", _MACHINES[image.architecture]] if image.architecture in _MACHINES else []
     listing = run([objdump, "-d", "--no-show-raw-insn", *machine, elf], timeout_s=_TIMEOUT_S).stdout
     sizes = {at: (symbols[0].name, max(s.size_bytes for s in symbols)) for at, symbols in image.functions.items()}
-    program = Program(image, read_call_graph(graphs), Code(listing.split("\n"), sizes))
+    code = Code(listing.split("\n"), sizes, has_far_jumps=image.architecture in _ARMV6_M)
+    program = Program(image, read_call_graph(graphs), code)
     inference, inference_note = _inference(program, image, run_function)
     try:
         total, path = _total(program, image, target)

@@ -29,10 +29,10 @@ class Program:
         self._image = image
         self._graph = graph
         self._code = code
-        self._addresses: dict[tuple[str | None, str], int] = {}
+        self._addresses: dict[tuple[str | None, str], set[int]] = {}
         for address, symbols in image.functions.items():
             for symbol in symbols:
-                self._addresses.setdefault((symbol.unit, symbol.name), address)
+                self._addresses.setdefault((symbol.unit, symbol.name), set()).add(address)
         self._locals: dict[int, _Local] = {}
         self._deepest: dict[int, tuple[int, int | None]] = {}  # bytes, and the callee that makes it so
 
@@ -117,10 +117,8 @@ class Program:
             for title in function.callees - {INDIRECT}:
                 unit, colon, name = title.rpartition(":")
                 owner = unit.rpartition("/")[2] if colon else None
-                address = self._addresses.get((owner, name), self._addresses.get((None, name)))
-                if address is not None and address not in known:
-                    found.add(address)
-        return found
+                found |= self._addresses.get((owner, name)) or self._addresses.get((None, name), set())
+        return found - known
 
     def _pointed_at(self, name: str, compiled: tuple[Function, ...], flow: Flow) -> set[int]:
         if not compiled:

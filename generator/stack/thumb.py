@@ -75,9 +75,14 @@ class Flow:
 
 
 class Code:
-    """A program's instructions. `functions`: name and size (0: not known) of each function by address."""
+    """A program's instructions. `functions`: name and size (0: not known) of each function by address.
 
-    def __init__(self, lines: Iterable[str], functions: Mapping[int, tuple[str, int]]) -> None:
+    `has_far_jumps`: of an Armv6-M, whose branches are short: there compilers jump within long functions by BL.
+    """
+
+    def __init__(
+        self, lines: Iterable[str], functions: Mapping[int, tuple[str, int]], *, has_far_jumps: bool = False
+    ) -> None:
         rows = sorted({row[0]: row for row in map(_parse, lines) if row is not None}.values())
         self._instructions: dict[int, Instruction] = {}
         self._words: dict[int, int] = {}
@@ -89,6 +94,7 @@ class Code:
         self._addresses = [row[0] for row in rows]
         self._conditional = self._find_conditional()
         self.functions = functions
+        self.has_far_jumps = has_far_jumps
         self._flows: dict[int, Flow | None] = {}  # None: being followed
 
     def flow(self, entry: int) -> Flow:
@@ -123,6 +129,11 @@ class Code:
     def instruction(self, address: int) -> Instruction | None:
         """The instruction at an address; None where there is none."""
         return self._instructions.get(address)
+
+    def is_code(self, address: int) -> bool:
+        """Whether there is an instruction that does something."""
+        instruction = self._instructions.get(address)
+        return instruction is not None and instruction.mnemonic != "nop" and not instruction.mnemonic.startswith(".")
 
     def is_conditional(self, address: int) -> bool:
         """Whether an IT instruction governs this one."""
@@ -189,12 +200,17 @@ class _Walk:
         self._depths: dict[int, int] = {}
         self._visits: dict[int, int] = {}
         self._todo: list[int] = []
+        self._behind_jumps: dict[int, int] = {}  # what follows a jump by BL, and the depth there
         self._computed: int | None = None  # the depth at the deepest jump to a computed address
         self._flow = Flow()
 
     def run(self) -> Flow:
         self._reach(self._entry, 0)
         self._follow()
+        # Should such a BL be a call after all, control comes back behind it.
+        while skipped := [at for at in self._behind_jumps if at not in self._depths and self._code.is_code(at)]:
+            self._reach(skipped[0], self._behind_jumps[skipped[0]])
+            self._follow()
         guessed: list[int] = []
         while self._computed is not None:
             depth = self._computed
@@ -215,10 +231,8 @@ class _Walk:
         if self._end is None:
             raise UnknownDepthError(f"'{self._name}' jumps to an address it computes, and its size is not known")
         for address in self._code.within(self._entry, self._end):
-            instruction = self._code.instruction(address)
-            if instruction is None or instruction.mnemonic == "nop" or instruction.mnemonic.startswith("."):
-                continue
-            if address not in self._depths:
+            is_new = address not in self._depths and address not in self._code.functions
+            if is_new and self._code.is_code(address):
                 return address
         return None
 
@@ -246,7 +260,7 @@ class _Walk:
 
     def _step(self, address: int, depth: int) -> None:
         instruction = self._code.instruction(address)
-        if instruction is None or (instruction.mnemonic.startswith(".") and not _is_hint(instruction)):
+        if instruction is None or _is_data(instruction):
             raise UnknownDepthError(f"'{self._name}' runs into what is no code, at {address:#x}")
         conditional = self._code.is_conditional(address)
         mnemonic = instruction.mnemonic
@@ -292,8 +306,13 @@ class _Walk:
         if target in self._code.functions:
             self._flow.calls[target] = max(self._flow.calls.get(target, 0), depth)
             behind = self._code.instruction(following)
-            if following == self._end or behind is None or (behind.mnemonic.startswith(".") and not _is_hint(behind)):
+            if following == self._end or behind is None or _is_data(behind):
                 depths = []
+        elif self._code.has_far_jumps and self._end is not None and self._entry <= target < self._end:
+            if following < self._end and following not in self._code.functions:
+                self._behind_jumps[following] = depth
+            depths = []
+            self._reach(target, depth)
         else:
             part = self._code.flow(target)
             self._flow.add(part, depth)
@@ -343,9 +362,10 @@ class _Walk:
         return None if value is None else value - (1 << 32) if value >> 31 else value
 
 
-def _is_hint(instruction: Instruction) -> bool:
-    """Encodings that execute as NOP and that a disassembler shows as data (DDI 0403, A5.2.5)."""
-    return instruction.mnemonic == ".short" and re.fullmatch(r"0xbf[1-9a-f]0", instruction.operands) is not None
+def _is_data(instruction: Instruction) -> bool:
+    """What a disassembler shows as data, but for encodings that execute as NOP (DDI 0403, A5.2.5)."""
+    is_hint = instruction.mnemonic == ".short" and re.fullmatch(r"0xbf[1-9a-f]0", instruction.operands)
+    return instruction.mnemonic.startswith(".") and not is_hint
 
 
 def _loads_pc(mnemonic: str, operands: str) -> bool:
