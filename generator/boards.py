@@ -102,6 +102,7 @@ class Interrupts(_Table):
 
     count: Positive
     handlers: dict[Identifier, NonNegative] = {}
+    levels: Positive = 1  # of priority that the board's code gives out: so many handlers can interrupt each other
 
     @property
     def table(self) -> tuple[str | None, ...]:

@@ -20,6 +20,7 @@ from edgewright.emit import SourceTree
 from edgewright.errors import EdgewrightError, MemoryPlanError, ToolError
 from edgewright.files import umask
 from edgewright.manifest import MANIFEST, Manifest
+from edgewright.stack import NOT_ANALYSED, StackBound, bound_stack, check_reserved
 
 BUILD_DIR = "build"
 _TIMEOUT_S = 600.0
@@ -41,6 +42,7 @@ class Firmware:
     code_bytes: int | None
     compiler: str
     flags: str
+    stack: StackBound
 
 
 def write_project(tree: SourceTree, folder: Path, *, force: bool = False) -> None:
@@ -124,7 +126,10 @@ def _does_not_fit(overflow: list[tuple[str, str]], target: Target, manifest: Man
 
 
 def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
-    """Describe what `build` made. Raises: ToolError where it has not been built."""
+    """Describe what `build` made.
+
+    Raises: ToolError where it has not been built, MemoryPlanError where its stack may need more than is set aside.
+    """
     out = folder / BUILD_DIR
     elf = next((out / name for name in ("firmware.elf", "firmware") if (out / name).is_file()), None)
     if elf is None:
@@ -140,10 +145,15 @@ def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
         cache = (out / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
     except OSError:
         cache = ""
+    objdump = re.search(r"^CMAKE_OBJDUMP:\w+=(/.+)$", cache, re.MULTILINE)
+    stack = NOT_ANALYSED
+    if target.memory:
+        stack = bound_stack(out, elf, target, f"{manifest.c_prefix}_run", objdump[1].strip() if objdump else None)
+        check_reserved(stack, target)
     return Firmware(
         folder=folder, manifest=manifest, target=target, elf=elf, library=library,
         flash_bytes=flash, ram_bytes=ram, code_bytes=code,
-        compiler=_compiler_version(target, cache), flags=" ".join(_flags(folder)),
+        compiler=_compiler_version(target, cache), flags=" ".join(_flags(folder)), stack=stack,
     )  # fmt: skip
 
 

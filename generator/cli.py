@@ -134,7 +134,9 @@ def build(project: ProjectDir, target: BoardOf = None, quiet: Quiet = False) -> 
     with screen.stages() as on_stage:
         on_stage("build")
         firmware = build_project(project, manifest, board)
-    sizes = (("flash", firmware.flash_bytes), ("code", firmware.code_bytes), ("RAM", firmware.ram_bytes))
+    stack = firmware.stack
+    sizes = (("flash", firmware.flash_bytes), ("code", firmware.code_bytes), ("RAM", firmware.ram_bytes),
+             ("stack bound", stack.total_bytes), ("stack of an inference", stack.inference_bytes))  # fmt: skip
     screen.show(two_columns(f"{manifest.model.name} for {board.name}", [
         ("firmware", str(firmware.elf)),
         *((name, "-" if size is None else f"{size:,} B") for name, size in sizes),

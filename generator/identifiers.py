@@ -17,7 +17,7 @@ _KEYWORDS = frozenset(
 )
 # What generated files and the headers they include use at file scope, or as a local name beside the parameters.
 _TAKEN = re.compile(
-    r"(ew|step|params)(_.*|\d*)$|.*_t$|.*_w\d+$|.*_run$|(arena|is_bad|model|inputs|outputs|invoke)$"
+    r"(ew|step|params)(_.*|\d*)$|.*_t$|.*_w\d+$|.*_run$|(arena|is_bad|model|inputs|outputs)$"
 )
 _MAX_IDENTIFIER = 40
 _MAX_COMMENT = 72

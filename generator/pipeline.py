@@ -323,8 +323,9 @@ def _build_record(firmware: Firmware, done: DeviceRun) -> BuildRecord:
         raw_weights_bytes=memory.raw_weights_bytes,
         ram_bytes=firmware.ram_bytes, arena_bytes=memory.arena_bytes,
         arena_lower_bound_bytes=memory.arena_lower_bound_bytes, stack_bytes=done.stack_used_bytes,
-        stack_reserved_bytes=stack.bytes if stack else None, compiler=firmware.compiler, flags=firmware.flags,
-        optimize=firmware.manifest.optimize,
+        stack_reserved_bytes=stack.bytes if stack else None, stack_bound_bytes=firmware.stack.total_bytes,
+        stack_bound_note=firmware.stack.note, inference_stack_bytes=firmware.stack.inference_bytes,
+        compiler=firmware.compiler, flags=firmware.flags, optimize=firmware.manifest.optimize,
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from edgewright.drivers.emulator import Emulator, Mode, start_emulator
 from edgewright.drivers.icount import Parts
 from edgewright.drivers.link import Link, LinkStats
 from edgewright.drivers.process import Background, start
-from edgewright.errors import DeviceError, PortError, TargetError, ToolError
+from edgewright.errors import DeviceError, InternalError, PortError, TargetError, ToolError
 from edgewright.ir import Array
 from edgewright.manifest import Manifest
 from edgewright.samples import DataSet, check_data, pack, unpack
@@ -268,6 +268,7 @@ class LinkDevice(Device):
             raise
         seconds = time.monotonic() - started
         stats = link.stats()
+        self._check_stack(stats)
         run = DeviceRun(
             {}, len(packed), result.batches, seconds, result.first_batch_at,
             link=stats, stack_used_bytes=stats.stack_used_bytes,
@@ -279,6 +280,15 @@ class LinkDevice(Device):
             for index in range(min(size, len(packed) - start))
         ]
         return result.outputs, self._measured(run, result.ticks, np.asarray(order))
+
+    def _check_stack(self, stats: LinkStats) -> None:
+        """Hold what was painted against what was proven. Raises: InternalError, as the analysis is at fault."""
+        used, bound = stats.stack_used_bytes, self.firmware.stack.total_bytes
+        if used is not None and bound is not None and used > bound:
+            raise InternalError(
+                f"{self._url}: the stack was {used:,} B deep, and the analysis says that it cannot exceed {bound:,} B: "
+                "the bound is wrong, please report it"
+            )
 
     def _measured(self, run: DeviceRun, ticks: Array, order: Array) -> DeviceRun:
         """Add instructions, cycles or latency, whichever this device's timer and emulator can tell.

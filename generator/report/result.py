@@ -52,6 +52,9 @@ class BuildRecord(_Table):
     arena_lower_bound_bytes: int
     stack_bytes: int | None  # the high-water mark, measured
     stack_reserved_bytes: int | None
+    stack_bound_bytes: int | None = None  # what it can be at most, by analysis
+    stack_bound_note: str | None = None  # why there is no bound
+    inference_stack_bytes: int | None = None  # of one call of the model's run function, by analysis
     compiler: str
     flags: str
     optimize: str

@@ -120,8 +120,14 @@ def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
     yield "flash", f"{_number(build.flash_bytes, 'B')} (weights {_number(build.weights_bytes, 'B')}{raw})"
     yield "RAM", f"{_number(build.ram_bytes, 'B')}, batches not counted"
     yield "arena", f"{_number(build.arena_bytes, 'B')} (lower bound {_number(build.arena_lower_bound_bytes, 'B')})"
+    bound = "" if build.stack_bound_bytes is None else f", bound {_number(build.stack_bound_bytes, 'B')}"
     if build.stack_bytes is not None:
-        yield "stack high water", f"{_number(build.stack_bytes, 'B')} of {_number(build.stack_reserved_bytes, 'B')}"
+        reserved = f"{',' * bool(bound)} of {_number(build.stack_reserved_bytes, 'B')}"
+        yield "stack high water", f"{_number(build.stack_bytes, 'B')}{bound}{reserved}"
+    if build.inference_stack_bytes is not None:
+        yield "stack of an inference", f"{_number(build.inference_stack_bytes, 'B')} at most"
+    if build.stack_bytes is not None and build.stack_bound_note is not None:
+        yield "stack bound", f"none: {build.stack_bound_note}"
 
 
 def _link_rows(result: Result) -> Iterable[tuple[str, str]]:

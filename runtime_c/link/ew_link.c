@@ -228,7 +228,7 @@ static ew_status run_sample(uint32_t index) {
     ew_status status;
     uint64_t elapsed;
     ew_port_roi_begin();
-    status = link.model->invoke(input, output);
+    status = ew_link_invoke(input, output);
     ew_port_roi_end();
     elapsed = ew_port_ticks() - before;
     put_u32(put_u32(link.ticks + index * TICK_BYTES, (uint32_t)elapsed), (uint32_t)(elapsed >> 32));
@@ -418,9 +418,9 @@ static bool tensors_are_legal(const ew_link_tensor *tensors, uint32_t count, uin
 
 static bool model_is_legal(const ew_link_model *model) {
     return model != NULL && model->name != NULL && model->build_id != NULL && model->model_sha256 != NULL &&
-           model->invoke != NULL && (model->n_inputs == 0u || model->inputs != NULL) &&
-           (model->n_outputs == 0u || model->outputs != NULL) && model->input_bytes != 0u &&
-           model->input_bytes % 8u == 0u && model->output_bytes != 0u && model->output_bytes % 8u == 0u &&
+           (model->n_inputs == 0u || model->inputs != NULL) && (model->n_outputs == 0u || model->outputs != NULL) &&
+           model->input_bytes != 0u && model->input_bytes % 8u == 0u && model->output_bytes != 0u &&
+           model->output_bytes % 8u == 0u &&
            tensors_are_legal(model->inputs, model->n_inputs, model->input_bytes) &&
            tensors_are_legal(model->outputs, model->n_outputs, model->output_bytes);
 }

@@ -84,7 +84,7 @@ typedef struct {
 } ew_link_tensor;
 
 /* What the link serves. `input_bytes` and `output_bytes` are the sizes of one packed sample, non-zero multiples of
- * 8. `invoke` runs one inference: both pointers are 8-byte aligned; it may be called again with the same input. */
+ * 8. */
 typedef struct {
     const char *name;
     const uint8_t *build_id;     /* 16 bytes */
@@ -92,8 +92,12 @@ typedef struct {
     uint8_t n_inputs, n_outputs;
     const ew_link_tensor *inputs, *outputs;
     uint32_t input_bytes, output_bytes;
-    ew_status (*invoke)(const uint8_t *input, uint8_t *output);
 } ew_link_model;
+
+/* Runs one inference; the program that has the model defines it. Both pointers are 8-byte aligned; it may be called
+ * again with the same input. Not a pointer in the model: then the compiler's call graph would not say what the link
+ * calls, and the stack would have no bound. */
+ew_status ew_link_invoke(const uint8_t *input, uint8_t *output);
 
 /* Prepares the static state and shares out the batch memory. `model` and all that it points to stay in place.
  * Returns 0, or -1 when the model breaks the contract above (then no request is answered). */

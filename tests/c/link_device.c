@@ -68,7 +68,7 @@ void ew_port_reset(void) {
     exit(4);
 }
 
-static ew_status invoke(const uint8_t *input, uint8_t *output) {
+ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
     const float *x = (const float *)(const void *)input;
     const uint8_t *bias = input + 4u * n_elements;
     float *y = (float *)(void *)output;
@@ -132,7 +132,6 @@ int main(int argc, char **argv) {
         .outputs = outputs,
         .input_bytes = round_up_8(4u * n_elements + 5u),
         .output_bytes = round_up_8(4u * n_elements),
-        .invoke = invoke,
     };
     const int status = ew_link_serve(&model);
     free(batch_memory);

@@ -55,7 +55,7 @@ size_t ew_port_stack_used_bytes(void) { return 0; }
 size_t ew_port_stack_size_bytes(void) { return 0; }
 void ew_port_reset(void) { n_resets++; }
 
-static ew_status invoke(const uint8_t *input, uint8_t *output) {
+ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
     memcpy(output, input, 16);
     n_invoked++;
     return input[0] == 99u ? EW_BAD_ARGUMENT : EW_OK;
@@ -66,7 +66,7 @@ static void start(void) {
     static const ew_link_tensor inputs[2] = {{"a", EW_LINK_F32, 3, dims, 0, 16}, {"b", EW_LINK_U8, 0, NULL, 16, 1}};
     static const ew_link_tensor outputs[1] = {{"a rather long name, \xe2\x82\xac\xe2\x82\xac", EW_LINK_F32, 3, dims, 0, 16}};
     static const uint8_t id[32];
-    static const ew_link_model model = {"fuzz", id, id, 2, 1, inputs, outputs, 24, 16, invoke};
+    static const ew_link_model model = {"fuzz", id, id, 2, 1, inputs, outputs, 24, 16};
     if (ew_link_start(&model) != 0) {
         abort();
     }

@@ -196,8 +196,10 @@ typedef struct {
     EW_WG_FLOAT("r2", "r0", "r6", "r4")
 
 /* All output channels of two tiles. The stack: bytes of all positions' sums (`sums`), then from ew_wg_tiles v, weights,
- * blocks, offset and the pointers, then saved registers. */
-#define EW_WG_TILES(BEGIN, PRODUCTS, sums, BOTH, END, APART) \
+ * blocks, offset and the pointers, then saved registers. How often the loop over positions pushes is in its data, so a
+ * symbol tells the analysis of the stack what it comes to. */
+#define EW_WG_TILES(name, BEGIN, PRODUCTS, sums, BOTH, END, APART) \
+    ".set ew_stack_of_" name ", 56+" sums "\n\t"         \
     BEGIN                                                 \
     "1:\n\t"                                              \
     "ldr r14, [sp, #4]\n\t"                               \
@@ -235,7 +237,8 @@ typedef struct {
 
 EW_DSP_NAKED void ew_wg_tiles_2(const ew_wg_tiles *tiles __attribute__((unused)))
 {
-    __asm__(EW_WG_TILES(EW_WG_BEGIN, EW_WG_PRODUCTS EW_WG_PRODUCTS_SHARED, "512", EW_WG_BOTH_2, EW_WG_END, EW_WG_APART_2));
+    __asm__(EW_WG_TILES("ew_wg_tiles_2", EW_WG_BEGIN, EW_WG_PRODUCTS EW_WG_PRODUCTS_SHARED, "512", EW_WG_BOTH_2, EW_WG_END,
+                        EW_WG_APART_2));
 }
 
 /* F(4x4): from a column's sums of positions 1, 1 2, ... 1 2 3 4 0 5 to its four results, in their places but for the
@@ -322,7 +325,7 @@ EW_DSP_NAKED void ew_wg_tiles_2(const ew_wg_tiles *tiles __attribute__((unused))
 
 EW_DSP_NAKED void ew_wg_tiles_4(const ew_wg_tiles *tiles __attribute__((unused)))
 {
-    __asm__(EW_WG_TILES(EW_WG_BEGIN, EW_WG_PRODUCTS, "1152", EW_WG_BOTH_4, EW_WG_END, EW_WG_APART_4));
+    __asm__(EW_WG_TILES("ew_wg_tiles_4", EW_WG_BEGIN, EW_WG_PRODUCTS, "1152", EW_WG_BOTH_4, EW_WG_END, EW_WG_APART_4));
 }
 
 #endif

@@ -1,0 +1,150 @@
+"""What the stack's analysis needs of a linked program: functions, the vector table, whose addresses are taken."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+from elftools.elf.enums import ENUM_RELOC_TYPE_ARM as ARM
+from elftools.elf.relocation import RelocationSection
+from elftools.elf.sections import ARMAttributesSection, SymbolTableSection
+
+from edgewright.errors import ToolError
+
+VECTORS = ".vectors"
+DECLARED = "ew_stack_of_"  # before a function's name: an absolute symbol, how deep its assembly gets
+_SAYS_NO_ADDRESS = {
+    ARM[name]
+    for name in (
+        "R_ARM_NONE", "R_ARM_THM_CALL", "R_ARM_THM_JUMP24", "R_ARM_THM_JUMP19", "R_ARM_THM_JUMP11", "R_ARM_THM_JUMP8",
+        "R_ARM_THM_JUMP6", "R_ARM_PREL31", "R_ARM_V4BX",
+    )
+}  # fmt: skip
+_BY_SYMBOL = {ARM[name] for name in ("R_ARM_THM_MOVW_ABS_NC", "R_ARM_THM_MOVT_ABS")}
+
+
+@dataclass(frozen=True)
+class Symbol:
+    """A function's name; `unit`: the source file's, where the function is local to it."""
+
+    name: str
+    unit: str | None
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Image:
+    """A linked program. Addresses are without the Thumb bit.
+
+    `functions`: names by address. `vectors`: the words of the vector table; empty where there is none.
+    `taken`: functions whose address is stored or loaded somewhere, the vector table apart; None where the linker kept
+    no relocations, which tell that. `architecture`: the tag CPU_arch of the ABI's build attributes.
+    `declared`: bytes of stack that assembly says a function needs, by the function's name.
+    """
+
+    functions: dict[int, tuple[Symbol, ...]]
+    vectors: tuple[int, ...]
+    taken: frozenset[int] | None
+    architecture: int | None = None
+    declared: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_thumb(self) -> bool:
+        """Whether there is code for this analysis."""
+        return bool(self.functions)
+
+    def find(self, name: str, unit: str | None = None) -> int | None:
+        """The address of a function: of a file's own, else of the one that every file sees."""
+        for owner in (unit, None) if unit is not None else (None,):
+            for address, symbols in self.functions.items():
+                if any(symbol.name == name and symbol.unit == owner for symbol in symbols):
+                    return address
+        return None
+
+
+def read_image(path: Path) -> Image:
+    """Read an ELF file. Raises: ToolError where it is not one."""
+    try:
+        with path.open("rb") as stream:
+            elf = ELFFile(stream)
+            if elf["e_machine"] != "EM_ARM":
+                return Image({}, (), None)
+            functions = _functions(elf)
+            return Image(functions, _vectors(elf), _taken(elf, functions), _architecture(elf), _declared(elf))
+    except (ELFError, OSError, struct.error) as error:
+        raise ToolError(f"'{path.name}' is not a whole ELF file: {error}") from error
+
+
+def _functions(elf: ELFFile) -> dict[int, tuple[Symbol, ...]]:
+    table = elf.get_section_by_name(".symtab")
+    found: dict[int, list[Symbol]] = {}
+    unit: str | None = None
+    if not isinstance(table, SymbolTableSection):
+        return {}
+    for symbol in table.iter_symbols():
+        kind, bind = symbol["st_info"]["type"], symbol["st_info"]["bind"]
+        if kind == "STT_FILE":
+            unit = symbol.name
+        is_code = kind == "STT_FUNC" and symbol["st_value"] & 1 and symbol["st_shndx"] != "SHN_UNDEF"
+        if is_code:
+            owner = unit if bind == "STB_LOCAL" else None
+            found.setdefault(symbol["st_value"] & ~1, []).append(Symbol(symbol.name, owner, symbol["st_size"]))
+    return {address: tuple(symbols) for address, symbols in sorted(found.items())}
+
+
+def _declared(elf: ELFFile) -> dict[str, int]:
+    table = elf.get_section_by_name(".symtab")
+    found: dict[str, int] = {}
+    for symbol in table.iter_symbols() if isinstance(table, SymbolTableSection) else ():
+        if symbol.name.startswith(DECLARED) and symbol["st_shndx"] == "SHN_ABS":
+            name = symbol.name[len(DECLARED) :]
+            found[name] = max(found.get(name, 0), symbol["st_value"])
+    return found
+
+
+def _architecture(elf: ELFFile) -> int | None:
+    for section in elf.iter_sections():
+        if isinstance(section, ARMAttributesSection):
+            for part in section.iter_subsections():
+                for group in part.iter_subsubsections():
+                    for attribute in group.iter_attributes("TAG_CPU_ARCH"):
+                        return int(attribute.value)
+    return None
+
+
+def _vectors(elf: ELFFile) -> tuple[int, ...]:
+    section = elf.get_section_by_name(VECTORS)
+    if section is None:
+        return ()
+    data = section.data()
+    return struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
+
+
+def _taken(elf: ELFFile, functions: dict[int, tuple[Symbol, ...]]) -> frozenset[int] | None:
+    found: set[int] = set()
+    any_relocations = False
+    for section in elf.iter_sections():
+        if not isinstance(section, RelocationSection):
+            continue
+        of = elf.get_section(section["sh_info"])
+        if not of["sh_flags"] & SH_FLAGS.SHF_ALLOC:
+            continue
+        any_relocations = True
+        if of.name == VECTORS:
+            continue
+        data, base, symbols = of.data(), of["sh_addr"], elf.get_section(section["sh_link"])
+        for relocation in section.iter_relocations():
+            kind, offset = relocation["r_info_type"], relocation["r_offset"] - base
+            if kind in _BY_SYMBOL:
+                value = symbols.get_symbol(relocation["r_info_sym"])["st_value"]
+            elif kind in _SAYS_NO_ADDRESS:
+                continue
+            else:
+                (value,) = struct.unpack_from("<I", data, offset)
+            if value & 1 and value & ~1 in functions:
+                found.add(value & ~1)
+    return frozenset(found) if any_relocations else None
