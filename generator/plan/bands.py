@@ -32,10 +32,17 @@ class Segment:
 def run_of(program: Program, first: int, stop: int) -> Run | None:
     """Return work items first to stop - 1 as a run to be cut, or None where one of them cannot be."""
     nodes = [work.node for work in program.work[first:stop]]
-    axes = {row_axis(node, program.graph.tensors) for node in nodes}
-    if len(axes) != 1 or None in axes:
+    tensors = program.graph.tensors
+    axes = {row_axis(node, tensors) for node in nodes}
+    axis = axes.pop() if len(axes) == 1 else None
+    if axis is None:
         return None
-    return Run(nodes, program.graph.tensors, axes.pop() or 1, _windows(program, first, stop))
+    made = {node.output for node in nodes}
+    for node in nodes:
+        by_rows = {node.inputs[index] for index in row_operands(node, tensors, axis) or ()}
+        if made.intersection(node.inputs) - by_rows:
+            return None  # it needs all of something that the run makes
+    return Run(nodes, tensors, axis, _windows(program, first, stop))
 
 
 def _windows(program: Program, first: int, stop: int) -> Set[str]:
@@ -108,6 +115,8 @@ class _Cutter:
                 pads = list(attrs["pads"])
                 pads[axis - 1], pads[axis + 1] = max(-low, 0), max(high - size, 0)
                 attrs["pads"] = tuple(pads)
+        if operator(node.op).rows == "anywhere":
+            attrs["band"] = (axis, piece.first, piece.stop)
         if node.output in self.run.windows:
             self.carry(node.output, piece.low, piece.first)
         output = self.part(node.output, piece.first, piece.stop)

@@ -38,6 +38,8 @@ def row_operands(node: Node, tensors: Tensors, axis: int) -> list[int] | None:
     rule = operator(node.op)
     if rule.rows == "window":
         return [0]
+    if rule.rows == "anywhere":
+        return []
     result, found = tensors[node.output].shape, []
     for index, name in enumerate(node.inputs):
         if not name or (rule.data_inputs is not None and index >= rule.data_inputs):
