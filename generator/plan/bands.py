@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from edgewright.ir import Node, Tensor
 from edgewright.ops import operator
 from edgewright.ops.window import output_size
-from edgewright.plan.rounds import Piece, Run, needed_rows, row_axis, row_operands
+from edgewright.plan.rounds import Piece, Reach, Run, row_axis, row_operands
 from edgewright.plan.storage import Program, Storage, Work, fresh
 
 
@@ -105,7 +105,7 @@ class _Cutter:
         work, axis = self.items[piece.item], self.run.axis
         node = work.node
         inputs, attrs = list(node.inputs), dict(node.attrs)
-        low, high = needed_rows(node, axis, piece.first, piece.stop)
+        low, high = Reach.of(node, axis).needed(piece.first, piece.stop)
         for index in row_operands(node, self.tensors, axis) or ():
             size = self.height(node.inputs[index])
             if low >= size or high <= 0:

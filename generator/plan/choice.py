@@ -62,7 +62,8 @@ class KernelChooser:
         """Return a kernel for each item of the work; bands of a layer have the same one.
 
         `speed`: fewest cycles within the weights' limit; `balanced` and `ram`: likewise, and packed weights exceed the
-        raw ones by at most a tenth or a quarter; `size`: next to the smallest. Units: bytes; `scratch_limits` are wishes, by step.
+        raw ones by at most a tenth or a quarter; `size`: next to the smallest. Units: bytes; `scratch_limits` are
+        wishes, by step.
         Raises: UnsupportedError naming every node without a kernel.
         """
         groups: dict[tuple[str, str], list[int]] = {}
