@@ -6,10 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import SHARED_MODELS
 from integer_networks import integer_inputs, integer_network
 from networks import SEED, imported, random_network
 from plan_execution import Array, execute
 
+import edgewright as ew
 from edgewright.errors import InternalError
 from edgewright.ir import Graph
 from edgewright.kernels import Core
@@ -20,6 +22,7 @@ from edgewright.plan.check import check_plan
 from edgewright.plan.choice import KernelChooser
 from edgewright.plan.draft import Drafter
 from edgewright.plan.lifetimes import Lifetime, lower_bound_bytes
+from edgewright.plan.liveness import FIRST, LAST, START, rectangles
 from edgewright.plan.order import best_order
 from edgewright.plan.pack import ARENA_ALIGN_BYTES, align_up, pack
 from edgewright.plan.planner import finish
@@ -56,8 +59,8 @@ def assert_computes(plan: Plan, graph: Graph, inputs: dict[str, Array]) -> None:
 def test_random_networks(seed: int, ports: bool) -> None:
     graph, inputs = network(seed)
     plan = make_plan(graph, CORES[seed % 3], PlanOptions(arena_ports=ports))
-    assert plan.arena_bytes >= plan.lower_bound_bytes
-    assert plan.arena_bytes % ARENA_ALIGN_BYTES == 0
+    assert plan.arena_bytes >= plan.lower_bound_bytes >= lower_bound_bytes(plan.lifetimes)
+    assert all(offset % ARENA_ALIGN_BYTES == 0 for offset in plan.offsets.values())
     assert_computes(plan, graph, inputs)
 
 
@@ -160,3 +163,51 @@ def test_the_order_is_legal_and_no_worse(seed: int) -> None:
     assert sorted(n.output for n in ordered.nodes) == sorted(n.output for n in graph.nodes)
     for wanted, got in zip(run_once(graph, inputs), run_once(ordered, inputs), strict=True):
         np.testing.assert_array_equal(wanted, got)
+
+
+def into_live_bytes(plan: Plan, rng: np.random.Generator) -> dict[str, int] | None:
+    """Offsets with one root moved so that bytes of it that are needed meet such bytes of another."""
+    found = rectangles(plan.draft.placed)
+    found.update((piece.root, np.array([[0, piece.size_bytes, piece.first, piece.last]]))
+                 for piece in plan.lifetimes if piece.root not in found)  # fmt: skip
+    meeting = [
+        (a, b, x, y) for a in found for b in found if a != b for x in found[a] for y in found[b]
+        if x[FIRST] <= y[LAST] and y[FIRST] <= x[LAST]
+    ]  # fmt: skip
+    if not meeting:
+        return None
+    a, b, x, y = meeting[int(rng.integers(len(meeting)))]
+    offset = plan.offsets[b] + int(y[START]) - int(x[START])
+    raised = {root: at + max(-offset, 0) // 16 * 16 + 16 for root, at in plan.offsets.items()}
+    return {**raised, a: raised[b] + int(y[START]) - int(x[START])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, 1000, 50))
+def test_a_thousand_graphs(first: int) -> None:
+    """Every plan passes the checker, and none with one root moved into another that is alive with it."""
+    caught = 0
+    for seed in range(SEED + first, SEED + first + 50):
+        graph, _ = network(seed)
+        options = PlanOptions(("speed", "balanced", "ram")[seed % 3], arena_ports=seed % 2 == 0)
+        plan = make_plan(graph, CORES[seed % 4 % 3], options)
+        moved = into_live_bytes(plan, np.random.default_rng(seed))
+        if moved is None:
+            continue
+        caught += 1
+        with pytest.raises(InternalError, match=r"overwritten|writes|overlaps"):
+            check_moved(plan, moved, 4 * plan.arena_bytes + 4096)
+    assert caught > 20
+
+
+@pytest.mark.parametrize("name", ["kws", "ic", "ad"])
+@pytest.mark.skipif(not SHARED_MODELS.is_dir(), reason="the folder with the MLPerf Tiny models is not there")
+def test_networks_of_mlperf_tiny(name: str) -> None:
+    """Apart, no plan is smaller; sharing bytes, and cut into bands, they take no more than they ever did."""
+    graph = run_passes(ew.load(SHARED_MODELS / f"{name}_int8_qdq.onnx").graph)
+    most = {"kws": (10_048, 10_048), "ic": (39_904, 22_912), "ad": (1_408, 256)}[name]
+    for core in CORES:
+        apart = make_plan(graph, core, PlanOptions("speed", overlay=False))
+        assert apart.arena_bytes == apart.lower_bound_bytes
+    assert make_plan(graph, CORES[1], "speed").arena_bytes <= most[0]
+    assert make_plan(graph, CORES[1], "ram").arena_bytes <= most[1]

@@ -16,7 +16,7 @@ from edgewright.plan.choice import Choice, KernelChooser
 from edgewright.plan.lifetimes import Lifetime
 from edgewright.plan.liveness import lifetimes, rectangles
 from edgewright.plan.overlay import overlaid
-from edgewright.plan.pack import align_up, pack
+from edgewright.plan.pack import Packing, pack
 from edgewright.plan.storage import Program, fresh
 from edgewright.plan.tiling import CALL_CYCLES, CARRY_CYCLES
 
@@ -68,15 +68,14 @@ class Draft:
         return int(self.live.max(initial=0))
 
     @cached_property
-    def packing(self) -> tuple[dict[str, int], int]:
-        """Offsets of the pieces, and the arena's size. Units: bytes."""
-        packed = pack(self.pieces)
-        return packed.offsets, align_up(packed.arena_bytes)
+    def packing(self) -> Packing:
+        """Where the pieces lie."""
+        return pack(self.pieces)
 
     @property
     def arena_bytes(self) -> int:
         """The size of the arena."""
-        return self.packing[1]
+        return self.packing.arena_bytes
 
     @cached_property
     def cycles(self) -> int:
