@@ -1,0 +1,59 @@
+"""The curve of RAM against time as figures: what each plan on it takes, and what of the network it cuts into bands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from edgewright.ir import Graph
+from edgewright.kernels import Core
+from edgewright.plan.choice import KernelChooser
+from edgewright.plan.curve import curve
+from edgewright.plan.draft import Draft, Drafter, PlanOptions
+from edgewright.plan.planner import Plan, make_plan
+from edgewright.plan.storage import Program
+
+
+@dataclass(frozen=True)
+class Cut:
+    """Layers first to last of the network, named by what they make, in so many bands of at most `rows` rows each."""
+
+    first: str
+    last: str
+    layers: int
+    rows: int
+    bands: int
+
+
+@dataclass(frozen=True)
+class Point:
+    """A plan on the curve. Units: bytes, modelled cycles. `planned`: it is the one that the options choose."""
+
+    arena_bytes: int
+    cycles: int
+    cuts: tuple[Cut, ...]
+    planned: bool
+
+
+def ram_curve(graph: Graph, core: Core | None, options: PlanOptions, plan: Plan) -> list[Point]:
+    """Return the plans from the fastest to the smallest in RAM, none of which another beats in both.
+
+    `graph`, `core` and `options` are what `plan` was made from.
+    """
+    core = core or Core()
+    base = plan.draft.program
+    if plan.segments:  # the same kernels, within the same limit of weights; `ram` without a limit of RAM is `speed`
+        level = "speed" if options.optimize == "ram" else options.optimize
+        base = make_plan(graph, core, replace(options, optimize=level, ram_limit=None)).draft.program
+    chooser = KernelChooser(base.graph, core, options.optimize, options.weights_limit)
+    drafts = curve(Drafter(base, chooser, options), options.ram_limit)
+    return [_point(base, draft, plan) for draft in drafts]
+
+
+def _point(base: Program, draft: Draft, plan: Plan) -> Point:
+    cuts = []
+    for segment in draft.segments:
+        layers = [work.layer for work in base.work[segment.first : segment.stop]]
+        bands = sum(work.layer == layers[-1] and work.node.op != "Copy" for work in draft.program.work)
+        cuts.append(Cut(layers[0], layers[-1], len(layers), segment.rows, bands))
+    same = (draft.arena_bytes, draft.cycles, draft.segments) == (plan.arena_bytes, plan.draft.cycles, plan.segments)
+    return Point(draft.arena_bytes, draft.cycles, tuple(cuts), same)
