@@ -304,6 +304,14 @@ def test_inspect_writes_maps(call: Call, tmp_path: Path) -> None:
     assert f"arena: {facts['arena_bytes']:,} B" in out
 
 
+def test_the_documents_show_what_the_commands_print(call: Call, tmp_path: Path) -> None:
+    tutorial = (REPOSITORY / "docs" / "TUTORIAL.md").read_text()
+    assert call("inspect", DIGITS, "--target", "mps2-an386", "--memory-map", "-")[1] in tutorial
+    keywords = REPOSITORY / "examples" / "keywords" / "keywords.onnx"
+    assert call("inspect", keywords, "--target", "mps2-an386", "--memory-map", "kws.svg", "-q")[0] == 0
+    assert (tmp_path / "kws.svg").read_text() == (REPOSITORY / "docs" / "memory-kws.svg").read_text()
+
+
 def test_inspect_plans_as_generate_does(call: Call, tmp_path: Path) -> None:
     settings = (DIGITS, "-t", "mps2-an386", "--ram-limit", "5500", "--io", "arena")
     assert call("inspect", *settings, "--json", "f.json", "-q", "--memory-map", "a.txt")[0] == 0

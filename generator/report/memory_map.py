@@ -200,12 +200,8 @@ def short_names(texts: Iterable[str], length: int = NAME_LENGTH) -> dict[str, st
 
 
 def _cut(text: str, length: int) -> str:
-    """The beginning and the end of a text that is too long; names of one network begin alike, and end alike."""
-    if len(text) <= length:
-        return text
-    head = (length - 2) // 3
-    tail = length - 2 - head
-    return f"{text[:head]}..{text[-tail:]}"
+    """The end of a text that is too long: names are paths, and begin alike."""
+    return text if len(text) <= length else f"..{text[len(text) - length + 2 :]}"
 
 
 def memory_map(plan: Plan, title: str) -> MemoryMap:

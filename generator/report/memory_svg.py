@@ -11,7 +11,7 @@ COLOURS: dict[Kind, str] = {
     "input": "#59a14f", "output": "#e15759", "activation": "#4e79a7", "window": "#b07aa1", "scratch": "#9c755f",
     "weights": "#edc948",
 }  # fmt: skip
-_LEFT, _RIGHT, _TOP, _LABELS, _GAP = 130, 24, 58, 130, 40  # pixels around and between the regions
+_LEFT, _RIGHT, _TOP, _LABELS, _GAP = 130, 24, 58, 160, 30  # pixels around and between the regions
 _HEIGHT = 360  # of a region
 _WIDTH = 960  # of all steps, where that gives a step no less than the least and no more than the most
 _STEP_LEAST, _STEP_MOST = 3, 64
@@ -60,8 +60,8 @@ def svg_map(memory: MemoryMap) -> str:
         lines += _region(memory, region, scale)
         top += _HEIGHT + _LABELS + _GAP
         width = max(width, _LEFT + scale.width + _RIGHT)
-    legend = list(_legend(memory))
-    width = max(width, _LEFT + 640)
+    legend, end = _legend(memory)
+    width = max(width, end)
     title = escape(f"memory map of {plain_text(memory.title)}")
     head = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(width)}" height="{_n(top)}" '
@@ -165,19 +165,18 @@ def _layers(memory: MemoryMap, scale: _Scale) -> Iterator[str]:
         yield _text(x, y, escape(name), f'text-anchor="end" transform="rotate(-40 {_n(x)} {_n(y)})"')
 
 
-def _legend(memory: MemoryMap) -> Iterator[str]:
-    """What the colours and lines stand for."""
-    x = float(_LEFT)
+def _legend(memory: MemoryMap) -> tuple[list[str], float]:
+    """What the colours and lines stand for, and where that ends. Units: pixels."""
+    lines, x = [], float(_LEFT)
     used = [kind for kind in KINDS if any(row.kind == kind for piece in memory.pieces for row in piece.rows)]
     boxes = [*((f"row {kind}", KINDS[kind]) for kind in used), ("kept", "kept, not needed"), ("peak", "peak")]
     for css, words in boxes:
-        yield _rect(css, x, 28, 10, 10)
-        yield _text(x + 14, 37, words)
+        lines += [_rect(css, x, 28, 10, 10), _text(x + 14, 37, words)]
         x += 26 + len(words) * _CHARACTER
     for css, words in (("live", "bytes kept at a step"), ("bound", "lower bound: the most of them")):
-        yield f'<line class="{css}" x1="{_n(x)}" y1="33" x2="{_n(x + 16)}" y2="33"/>'
-        yield _text(x + 20, 37, words)
+        lines += [f'<line class="{css}" x1="{_n(x)}" y1="33" x2="{_n(x + 16)}" y2="33"/>', _text(x + 20, 37, words)]
         x += 32 + len(words) * _CHARACTER
+    return lines, x
 
 
 def _rect(css: str, x: float, y: float, width: float, height: float, data: str = "", title: str = "") -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
+from edgewright.plan.pack import ARENA_ALIGN_BYTES, align_up
 from edgewright.report.memory_map import KINDS, MapPiece, MapRegion, MapRow, MapStep, MemoryMap, plain_text, ranges
 
 WIDTH = 100
@@ -15,8 +16,8 @@ _SEGMENT_COLUMNS = 16  # for a part of the network that runs in bands
 _LINES = 20  # of the timeline
 _MOST_LISTED = 40  # pieces
 _MOST_PEAKS = 3  # different sets of pieces that reach the peak
-_BAR = 28
-_LABEL = 12  # columns for a number of bytes, and a space
+_BAR = 24
+_LABEL = 10  # columns for a number of bytes, and a space
 _SCRATCH, _KEPT, _FREE = "#", "-", "."
 _LETTERS = string.ascii_lowercase + string.ascii_uppercase
 _T = TypeVar("_T")
@@ -73,13 +74,13 @@ def _letters(pieces: Sequence[MapPiece]) -> dict[str, str]:
 
 def _peaks(memory: MemoryMap, region: MapRegion, letters: dict[str, str]) -> Iterator[str]:
     """What is kept at the steps that set the size."""
-    by_pieces: dict[tuple[MapPiece, ...], list[int]] = {}
+    by_pieces: dict[frozenset[str], list[int]] = {}
     for step in memory.peak_steps(region):
-        kept = [p for p in memory.of(region) if p.first_step <= step <= p.last_step]
-        by_pieces.setdefault(tuple(sorted(kept, key=lambda p: (-p.size_bytes, p.offset))), []).append(step)
+        kept = [piece for piece in _kept(memory, region, step) if piece.kind != "scratch"]
+        by_pieces.setdefault(frozenset(piece.name for piece in kept), []).append(step)
     bound = memory.lower_bound_bytes(region)
-    for pieces, steps in list(by_pieces.items())[:_MOST_PEAKS]:
-        first = memory.step(steps[0])
+    for steps in list(by_pieces.values())[:_MOST_PEAKS]:
+        first, pieces = memory.step(steps[0]), _kept(memory, region, steps[0])
         what = " ".join(filter(None, (first.op, memory.names[first.layer])))
         yield ""
         needed = memory.needed_bytes(region, steps[0])
@@ -95,6 +96,12 @@ def _peaks(memory: MemoryMap, region: MapRegion, letters: dict[str, str]) -> Ite
         others = [step for steps in list(by_pieces.values())[_MOST_PEAKS:] for step in steps]
         yield ""
         yield f"as much, of other pieces, at {len(others):,} more step{'s' * (len(others) > 1)}"
+
+
+def _kept(memory: MemoryMap, region: MapRegion, step: int) -> list[MapPiece]:
+    """The pieces at a step, the largest first."""
+    kept = [piece for piece in memory.of(region) if piece.first_step <= step <= piece.last_step]
+    return sorted(kept, key=lambda piece: (-piece.size_bytes, piece.offset))
 
 
 def _held(memory: MemoryMap, piece: MapPiece, step: int) -> str:
@@ -140,6 +147,7 @@ def _timeline(
 ) -> Iterator[str]:
     """Addresses down, steps across."""
     unit = -(-region.size_bytes // _LINES)
+    unit = align_up(unit) if unit > ARENA_ALIGN_BYTES else unit
     weights: dict[tuple[int, int], dict[str, int]] = {}
     at = {step.index: number for number, column in enumerate(columns) for step in column.steps}
 
@@ -157,7 +165,7 @@ def _timeline(
         add(_KEPT, piece.offset, end, piece.first_step, piece.last_step, 1)
         for row in piece.rows:  # a thousandfold: what is live anywhere in a cell is shown there
             add(letters[piece.name], row.start, row.end, row.first_step, row.last_step, 1000)
-    width = max(1, min(6, (WIDTH - _LABEL - 1) // max(len(columns), 1)))
+    width = max(1, min(6, (WIDTH - _LABEL - 6) // max(len(columns), 1)))
     peaks = set(memory.peak_steps(region))
     yield ""
     yield f"{'address':>{_LABEL}} steps {memory.first_step} to {memory.steps[-1].index}"
@@ -174,7 +182,7 @@ def _ruler(columns: Sequence[_Column], width: int) -> str:
     """First steps of the columns, as far as they have room."""
     line = ""
     for number, column in enumerate(columns):
-        if len(line) <= number * width and (not line or len(line) < number * width or width > len(str(column.first))):
+        if not line or len(line) < number * width:
             line = f"{line:<{number * width}}{column.first}"
     return line
 
@@ -187,11 +195,11 @@ def _legend(memory: MemoryMap, pieces: Sequence[MapPiece], letters: dict[str, st
     yield ""
     yield f"{'bytes':>{_LABEL}}  {'address':>{_LABEL}}  {'steps':>9}"
     for piece in listed:
-        names = [memory.names[name] for name in piece.layers]
-        more = f", {len(names) - 2:,} more" if len(names) > 2 else ""
+        first, *others = piece.layers or (piece.name,)
+        more = f" and {len(others):,} more" if others else ""
         yield (f"{piece.size_bytes:>{_LABEL},}  {piece.offset:>{_LABEL},}  "
                f"{_range(piece.first_step, piece.last_step):>9}  {letters[piece.name]}  "
-               f"{KINDS[piece.kind]}: {', '.join(names[:2])}{more}")  # fmt: skip
+               f"{KINDS[piece.kind]}: {memory.names[first]}{more}")  # fmt: skip
     if len(named) > len(listed):
         rest = sum(piece.size_bytes for piece in named) - sum(piece.size_bytes for piece in listed)
         yield f"{rest:>{_LABEL},}  {'':>{_LABEL}}  {'':>9}     {len(named) - len(listed):,} smaller pieces"
