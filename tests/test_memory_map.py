@@ -256,7 +256,15 @@ def test_the_curve_begins_with_the_fastest_and_ends_with_the_smallest() -> None:
         assert len(points) > 2
         (chosen,) = [p for p in points if p.planned]
         assert chosen.arena_bytes == plan.arena_bytes
-        assert all(cut.bands >= 2 and cut.rows >= 1 and cut.layers >= 1 for p in points for cut in p.cuts)
+        (cut,) = points[-1].cuts
+        assert (cut.layers, cut.rows, cut.bands) == (3, 1, 4), "three layers down to the four rows of pool2"
+
+
+def test_the_plan_for_a_boards_ram_is_on_its_curve() -> None:
+    graph = run_passes(load(DIGITS).graph)
+    plan = make_plan(graph, M4, PlanOptions(ram_limit=5_500))
+    points = ram_curve(graph, M4, PlanOptions(), plan)
+    assert [point.arena_bytes for point in points if point.planned] == [plan.arena_bytes]
 
 
 def test_every_kind_has_a_colour() -> None:

@@ -35,9 +35,10 @@ class Point:
 
 
 def ram_curve(graph: Graph, core: Core | None, options: PlanOptions, plan: Plan) -> list[Point]:
-    """Return the plans from the fastest to the smallest in RAM, none of which another beats in both.
+    """Return the plans from the fastest to the smallest in RAM, none of which another beats in both, and `plan` itself.
 
-    `graph`, `core` and `options` are what `plan` was made from.
+    `graph`, `core` and `options` are what it was made from; where it was made for a board's RAM, which is no option,
+    others may beat it.
     """
     core = core or Core()
     base = plan.draft.program
@@ -46,14 +47,20 @@ def ram_curve(graph: Graph, core: Core | None, options: PlanOptions, plan: Plan)
         base = make_plan(graph, core, replace(options, optimize=level, ram_limit=None)).draft.program
     chooser = KernelChooser(base.graph, core, options.optimize, options.weights_limit)
     drafts = curve(Drafter(base, chooser, options), options.ram_limit)
-    return [_point(base, draft, plan) for draft in drafts]
+    if not any(_is(draft, plan) for draft in drafts):
+        drafts = sorted([*drafts, plan.draft], key=lambda draft: (draft.cycles, -draft.arena_bytes))
+    return [_point(base, draft, _is(draft, plan)) for draft in drafts]
 
 
-def _point(base: Program, draft: Draft, plan: Plan) -> Point:
+def _is(draft: Draft, plan: Plan) -> bool:
+    made = (plan.arena_bytes, plan.draft.cycles, plan.segments)
+    return (draft.arena_bytes, draft.cycles, draft.segments) == made
+
+
+def _point(base: Program, draft: Draft, planned: bool) -> Point:
     cuts = []
     for segment in draft.segments:
         layers = [work.layer for work in base.work[segment.first : segment.stop]]
-        bands = sum(work.layer == layers[-1] and work.node.op != "Copy" for work in draft.program.work)
+        bands = sum(work.layer == layers[-1] for work in draft.program.work)
         cuts.append(Cut(layers[0], layers[-1], len(layers), segment.rows, bands))
-    same = (draft.arena_bytes, draft.cycles, draft.segments) == (plan.arena_bytes, plan.draft.cycles, plan.segments)
-    return Point(draft.arena_bytes, draft.cycles, tuple(cuts), same)
+    return Point(draft.arena_bytes, draft.cycles, tuple(cuts), planned)
