@@ -223,6 +223,29 @@ def vww() -> Network:
     return _classifier(net, x, channels, 2)
 
 
+def mobilenet_v2() -> Network:
+    """Two classes of images, 96 x 96 x 3: MobileNetV2 with a width of 0.35, whose inner tensors are six times wider."""
+    net = Network("mobilenet_v2", (3, 96, 96))
+    x = net.conv("x", (3, 16, 1), out=(48, 48), stride=2, pads=SAME_STRIDE_2)
+    channels, size = 16, 48
+    for factor, wider, repeats, first in (
+        (1, 8, 1, 1), (6, 8, 2, 2), (6, 16, 3, 2), (6, 24, 4, 2), (6, 32, 3, 1), (6, 56, 3, 2), (6, 112, 1, 1)
+    ):  # fmt: skip
+        for number in range(repeats):
+            stride, inner = first if number == 0 else 1, factor * channels
+            y, point = x, (0, 0, 0, 0)
+            if factor > 1:
+                y = net.conv(y, (channels, inner, 1), out=(size, size), kernel=(1, 1), pads=point)
+            size //= stride
+            y = net.conv(y, (inner, inner, inner), out=(size, size), stride=stride,
+                         pads=SAME if stride == 1 else SAME_STRIDE_2)  # fmt: skip
+            y = net.conv(y, (inner, wider, 1), out=(size, size), kernel=(1, 1), pads=point, relu=False)
+            x = net.add("Add", [x, y]) if stride == 1 and channels == wider else y
+            channels = wider
+    x = net.conv(x, (channels, 1280, 1), out=(size, size), kernel=(1, 1), pads=(0, 0, 0, 0))
+    return _classifier(net, x, 1280, 2)
+
+
 def digits() -> Network:
     """Handwritten digits, 8 x 8: the layers of examples/digits."""
     net = Network("digits", (1, 8, 8))
@@ -244,9 +267,12 @@ def _classifier(net: Network, x: str, channels: int, classes: int) -> Network:
 NETWORKS: dict[str, Callable[[], Network]] = {"digits": digits, "kws": kws, "ic": ic, "ad": ad, "vww": vww}
 
 
+LARGE_NETWORKS: dict[str, Callable[[], Network]] = {"mobilenet_v2": mobilenet_v2}
+
+
 def make(name: str, samples: int) -> tuple[onnx.ModelProto, np.ndarray]:
     """The int8 model, and samples for it. Shapes: (samples, *shape of the input), int8."""
-    network = NETWORKS[name]()
+    network = {**NETWORKS, **LARGE_NETWORKS}[name]()
     model = network.quantized(network.samples(CALIBRATION_SAMPLES))
     scale, zero = np.float32(2 / 255), np.int8(np.rint(-128 + 1 / np.float32(2 / 255)))
     x = np.clip(np.rint(network.samples(samples) / scale) + zero, -128, 127).astype(np.int8)

@@ -13,13 +13,14 @@ from edgewright.boards import load_target
 from edgewright.build import write_project
 from edgewright.emit import SourceTree
 from edgewright.frontends.onnx import Model
-from edgewright.pipeline import generate, plan
+from edgewright.pipeline import Settings, generate, plan
 from edgewright.samples import DataSet, pack, unpack
 
 
-def emitted(model: Model, target: str = "host", optimize: str = "balanced") -> SourceTree:
+def emitted(model: Model, target: str = "host", settings: Settings | str = "balanced") -> SourceTree:
     board = load_target(target)
-    return generate(model, plan(model, board, optimize), board, optimize)  # type: ignore[arg-type]
+    given = Settings(settings) if isinstance(settings, str) else settings  # type: ignore[arg-type]
+    return generate(model, plan(model, board, given), board, given.optimize)
 
 
 def compile_model(tree: SourceTree, folder: Path, flags: Sequence[str] = ("-O1",), compiler: str = "gcc") -> Path:

@@ -83,7 +83,7 @@ def layers(kernel: Kernel) -> Iterator[Graph]:
 
 NAMES = [
     "conv2d__dsp", "conv2d_wide__dsp", "conv2d_few__dsp", "conv2d_whole__dsp", "fully_connected__dsp",
-    "fully_connected_rows__dsp", "fully_connected_rows_wide__dsp",
+    "fully_connected_rows__dsp", "fully_connected_rows_wide__dsp", "fully_connected_bytes__dsp", "conv2d_short__dsp",
 ]  # fmt: skip
 
 

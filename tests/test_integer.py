@@ -21,6 +21,7 @@ from edgewright.boards import load_target
 from edgewright.frontends.reference import run_reference
 from edgewright.ops import operator
 from edgewright.passes import run_passes
+from edgewright.pipeline import Settings
 from edgewright.simulate import float_islands, is_exact, output_steps, simulate
 
 FAST_SEEDS = range(10)
@@ -50,7 +51,7 @@ def test_c_on_host_equals_the_definition(seed: int, tmp_path: Path) -> None:
     need("gcc")
     model = imported(integer_network(seed))
     inputs = integer_inputs(model, 2, seed)
-    tree = emitted(model)
+    tree = emitted(model, "host", LEVELS[seed % len(LEVELS)])
     library = compile_model(tree, tmp_path / "project", ("-O1", *WARNINGS))
     flat = {name: values.reshape(2, *values.shape[1:]) for name, values in inputs.items()}
     for got, wanted in zip(run_library(tree, library, flat), definition(model, inputs), strict=True):
@@ -74,13 +75,18 @@ def test_int16_networks(seed: int, tmp_path: Path) -> None:
 BOARDS = ("mps2-an385", "mps2-an386", "mps3-an547")  # no DSP and no FPU, Arm DSP, MVE
 
 
-def check_on_board(name: str, seeds: range, folder: Path, optimize: str = "speed") -> None:
+LEVELS = (
+    Settings("speed"), Settings("ram"), Settings("balanced", io="arena"), Settings("size"), Settings("ram", io="arena")
+)  # fmt: skip
+
+
+def check_on_board(name: str, seeds: range, folder: Path) -> None:
     """Bit-equal, with unaligned bytes, canaries around, and the extremes of every type among the inputs."""
     need("arm-none-eabi-gcc", "qemu-system-arm")
     protos = [integer_network(seed, "int16" if seed % 7 == 6 else None) for seed in seeds]
     models = [imported(proto, f"net{seed}") for proto, seed in zip(protos, seeds, strict=True)]
     inputs = [integer_inputs(model, 2, seed) for model, seed in zip(models, seeds, strict=True)]
-    trees = [emitted(model, name, optimize) for model in models]
+    trees = [emitted(model, name, LEVELS[seed % len(LEVELS)]) for model, seed in zip(models, seeds, strict=True)]
     flat = [{key: values.reshape(2, *values.shape[1:]) for key, values in given.items()} for given in inputs]
     for seed, model, given, outputs in zip(
         seeds, models, inputs, run_batch(load_target(name), trees, flat, folder), strict=True
@@ -103,8 +109,7 @@ MANY = range(1000, 1000 + NETWORKS, 20)
 @pytest.mark.parametrize("first", MANY)
 @pytest.mark.parametrize("board", BOARDS)
 def test_many_networks_on_boards(board: str, first: int, tmp_path: Path) -> None:
-    level = ("speed", "balanced", "size")[first // 20 % 3]
-    check_on_board(board, range(first, min(first + 20, MANY.stop)), tmp_path, level)
+    check_on_board(board, range(first, min(first + 20, MANY.stop)), tmp_path)
 
 
 @pytest.mark.slow

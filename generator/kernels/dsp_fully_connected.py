@@ -5,6 +5,8 @@ A convolution whose window is all of its input is one row, too.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from edgewright.ir import Array, DType, Graph, Node
@@ -58,6 +60,30 @@ class FullyConnectedDsp(Kernel):
                 -(-inputs // _STEP) * _STEP * 2,
             ),
         )  # fmt: skip
+
+
+class FullyConnectedBytesDsp(FullyConnectedDsp):
+    """One row without scratch memory: x is widened again for every four outputs."""
+
+    op = "QFullyConnected"
+    name = "fully_connected_bytes__dsp"
+
+    def fits(self, node: Node, graph: Graph) -> bool:
+        """Whole steps: what is read behind x would be somebody else's."""
+        return graph.tensors[node.inputs[1]].shape[1] % _STEP == 0 and super().fits(node, graph)
+
+    def cost(self, node: Node, graph: Graph) -> int:
+        """Fitted to measurements on a Cortex-M4."""
+        out, inputs = graph.tensors[node.inputs[1]].shape
+        steps = inputs // _STEP
+        return int(-(-out // BLOCK) * (43 * steps + 41 + 6 * ((steps - 1) // 8)) + 300)
+
+    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
+        """One call."""
+        call = super().lower(node, graph)[0]
+        x, packed, _, y = call.arguments
+        function = "ew_fully_connected_bytes_q8__dsp"
+        return (replace(call, function=function, arguments=(x, packed, y), scratch_bytes=0),)
 
 
 class WholeWindowDsp(FullyConnectedDsp):

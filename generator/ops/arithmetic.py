@@ -112,7 +112,22 @@ def _binary(foreign: Any) -> None:
     foreign.emit(foreign.op_type, [foreign.tensor(0).name, foreign.tensor(1).name], final=0)
 
 
+@from_onnx("Sum")
+def _sum(foreign: Any) -> None:
+    """Source: ONNX Sum-13: any number of operands, from the left."""
+    names = [foreign.tensor(index).name for index in range(foreign.n_inputs)]
+    if len(names) == 1:
+        foreign.emit("Reshape", names, final=0, shape=foreign.tensor(0).shape)
+        return
+    total = names[0]
+    for index, name in enumerate(names[1:], 2):
+        total = foreign.emit("Add", [total, name], final=0 if index == len(names) else None)
+
+
 cases(
+    Case("Sum", "one", (given(2, 3),)),
+    Case("Sum", "two", (given(1, 4, 5), given(1, 4, 5))),
+    Case("Sum", "three_broadcast", (given(2, 3, 4), given(4), weights(3, 1))),
     Case("Add", "same", (given(1, 4, 5), given(1, 4, 5))),
     Case("Add", "self_shape_1d", (given(7), given(7))),
     Case("Sub", "scalar_right", (given(2, 3, 4), weights())),

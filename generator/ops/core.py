@@ -30,6 +30,11 @@ class Scratch:
 SCRATCH = Scratch()  # an argument: a pointer to the call's `scratch_bytes` of 16-byte aligned arena memory
 
 
+# How rows of an output come from rows of the inputs: by the window attributes; each from the one at its place; from
+# anywhere, by a node whose attribute `band` (axis, first row, row behind the last) asks for some rows; or another way.
+ROWS = ("window", "each", "anywhere", "")
+
+
 @dataclass(frozen=True, eq=False)
 class KernelCall:
     """One call of a C kernel with literal parameters.
@@ -72,7 +77,7 @@ class Operator:
     moves: ClassVar[bool] = False  # only moves elements, of any type: the output has the inputs' type and scale
     rounds_once: ClassVar[bool] = False  # a float result is one float32 operation of elements: the same bits anywhere
     zeros: ClassVar[tuple[str, ...] | None] = None  # attributes: zero points of an integer operator's first inputs
-    rows: ClassVar[str] = ""  # how output rows come from input rows: "window", "each" one by one, or "" another way
+    rows: ClassVar[str] = ""  # how output rows come from input rows: see `ROWS`
     in_place: ClassVar[frozenset[int]] = frozenset()  # inputs of the output's shape that its kernel may write over
     data_inputs: ClassVar[int | None] = None  # so many leading inputs have the output's axes; None: all of them
     has_kernel: ClassVar[bool] = True  # `lower` gives its one kernel; False: its kernels are in edgewright.kernels

@@ -44,12 +44,16 @@ def _copy(
 
 
 class Transpose(Operator):
-    """Axis i of the output is axis perm[i] of the input. Source: ONNX Transpose-13."""
+    """Axis i of the output is axis perm[i] of the input; of the output only the band, where there is one.
+
+    Source: ONNX Transpose-13; the band is the planner's.
+    """
 
     name = "Transpose"
     moves = True
+    rows = "anywhere"
     arity = (1, 1)
-    attributes = {"perm": ...}
+    attributes = {"perm": ..., "band": None}
     dtypes = frozenset(DType)
 
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
@@ -57,18 +61,25 @@ class Transpose(Operator):
         x, perm = required(inputs[0], node, "data"), tuple(node.attrs["perm"])
         if sorted(perm) != list(range(len(x.shape))):
             raise ShapeError(f"{describe(node)}: perm {list(perm)} does not fit rank {len(x.shape)}")
-        return [TensorType(tuple(x.shape[axis] for axis in perm), x.dtype)]
+        shape = [x.shape[axis] for axis in perm]
+        if self.attr(node, "band"):
+            axis, first, stop = self.attr(node, "band")
+            shape[axis] = stop - first
+        return [TensorType(tuple(shape), x.dtype)]
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         """By numpy."""
-        return [np.asarray(inputs[0]).transpose(node.attrs["perm"])]
+        axis, first, stop = self.attr(node, "band") or (0, 0, None)
+        return [np.asarray(inputs[0]).transpose(node.attrs["perm"])[(slice(None),) * axis + (slice(first, stop),)]]
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One strided copy."""
         x, y = graph.tensors[node.inputs[0]], graph.tensors[node.output]
         steps = dense_strides(x.shape)
         x_strides = tuple(steps[axis] for axis in node.attrs["perm"])
-        return (_copy(graph, y.shape, x.name, y.name, x_strides, dense_strides(y.shape), 0, 0),)
+        axis, first, _ = self.attr(node, "band") or (0, 0, 0)
+        offset = first * x_strides[axis]
+        return (_copy(graph, y.shape, x.name, y.name, x_strides, dense_strides(y.shape), offset, 0),)
 
 
 @from_onnx("Transpose")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from edgewright.ir import Node, Tensor
 from edgewright.ops import operator
 from edgewright.ops.window import output_size
-from edgewright.plan.rounds import Piece, Run, needed_rows, row_axis, row_operands
+from edgewright.plan.rounds import Piece, Reach, Run, row_axis, row_operands
 from edgewright.plan.storage import Program, Storage, Work, fresh
 
 
@@ -32,10 +32,17 @@ class Segment:
 def run_of(program: Program, first: int, stop: int) -> Run | None:
     """Return work items first to stop - 1 as a run to be cut, or None where one of them cannot be."""
     nodes = [work.node for work in program.work[first:stop]]
-    axes = {row_axis(node, program.graph.tensors) for node in nodes}
-    if len(axes) != 1 or None in axes:
+    tensors = program.graph.tensors
+    axes = {row_axis(node, tensors) for node in nodes}
+    axis = axes.pop() if len(axes) == 1 else None
+    if axis is None:
         return None
-    return Run(nodes, program.graph.tensors, axes.pop() or 1, _windows(program, first, stop))
+    made = {node.output for node in nodes}
+    for node in nodes:
+        by_rows = {node.inputs[index] for index in row_operands(node, tensors, axis) or ()}
+        if made.intersection(node.inputs) - by_rows:
+            return None  # it needs all of something that the run makes
+    return Run(nodes, tensors, axis, _windows(program, first, stop))
 
 
 def _windows(program: Program, first: int, stop: int) -> Set[str]:
@@ -98,7 +105,7 @@ class _Cutter:
         work, axis = self.items[piece.item], self.run.axis
         node = work.node
         inputs, attrs = list(node.inputs), dict(node.attrs)
-        low, high = needed_rows(node, axis, piece.first, piece.stop)
+        low, high = Reach.of(node, axis).needed(piece.first, piece.stop)
         for index in row_operands(node, self.tensors, axis) or ():
             size = self.height(node.inputs[index])
             if low >= size or high <= 0:
@@ -108,6 +115,8 @@ class _Cutter:
                 pads = list(attrs["pads"])
                 pads[axis - 1], pads[axis + 1] = max(-low, 0), max(high - size, 0)
                 attrs["pads"] = tuple(pads)
+        if operator(node.op).rows == "anywhere":
+            attrs["band"] = (axis, piece.first, piece.stop)
         if node.output in self.run.windows:
             self.carry(node.output, piece.low, piece.first)
         output = self.part(node.output, piece.first, piece.stop)

@@ -17,6 +17,7 @@ from edgewright.ops.core import describe
 from edgewright.plan.storage import Work
 
 BALANCED_GROWTH = 0.10  # of the raw weights that packing may add, where flash and speed are to be balanced
+RAM_GROWTH = 0.25  # likewise, where RAM counts more: kernels that write over their operands pack more
 SIZE_GROWTH = 0.01  # of the smallest weights, where size counts: another kernel's code costs more
 _MOST_STATES = 4000  # of the search for the best mix; more are thinned out
 
@@ -60,8 +61,9 @@ class KernelChooser:
     ) -> list[Choice]:
         """Return a kernel for each item of the work; bands of a layer have the same one.
 
-        `speed` and `ram`: fewest cycles within the weights' limit; `balanced`: likewise, and packed weights exceed the
-        raw ones by at most a tenth; `size`: next to the smallest. Units: bytes; `scratch_limits` are wishes, by step.
+        `speed`: fewest cycles within the weights' limit; `balanced` and `ram`: likewise, and packed weights exceed the
+        raw ones by at most a tenth or a quarter; `size`: next to the smallest. Units: bytes; `scratch_limits` are
+        wishes, by step.
         Raises: UnsupportedError naming every node without a kernel.
         """
         groups: dict[tuple[str, str], list[int]] = {}
@@ -90,11 +92,12 @@ class KernelChooser:
     def _budget(self, options: Sequence[Sequence[_Option]]) -> float:
         smallest = sum(min(option.weights_bytes for option in found) for found in options)
         limit = float("inf") if self.weights_limit is None else float(self.weights_limit)
-        if self.optimize in ("speed", "ram"):
+        if self.optimize == "speed":
             return limit
         if self.optimize == "size":
             return smallest * (1 + SIZE_GROWTH)
-        return min(limit, self.raw_bytes * (1 + BALANCED_GROWTH))
+        growth = RAM_GROWTH if self.optimize == "ram" else BALANCED_GROWTH
+        return min(limit, self.raw_bytes * (1 + growth))
 
     def _options(
         self, nodes: Sequence[Node], steps: Sequence[int], graph: Graph, limits: Mapping[int, int]

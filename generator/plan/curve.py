@@ -7,11 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from edgewright.errors import MemoryPlanError
+from edgewright.ops import operator
 from edgewright.plan.bands import Segment
 from edgewright.plan.draft import Draft, Drafter, PlanOptions
 from edgewright.plan.tiling import Estimator, cheapest, lowest_limit
 
 MOST_SLOWDOWN = 1.3  # modelled, that `ram` pays for its last bytes
+_FUSED_ROWS = (8, 4, 2)
+_FREE = 1.005  # modelled slowdown that a smaller arena is worth when it was not asked for
+_WORTH_FUSING = 0.75  # of the peak
 _POINTS = 9  # limits between what whole steps need and the least
 _ROUNDS = 6  # of changing the bands at the peak
 
@@ -21,7 +25,8 @@ def choose_draft(drafter: Drafter, options: PlanOptions) -> Draft:
 
     Raises: MemoryPlanError where nothing fits the limit, with the least that was found.
     """
-    whole, limit = drafter.whole, options.ram_limit
+    limit = options.ram_limit
+    whole = drafter.whole if options.optimize == "ram" or not options.overlay else _at_no_cost(drafter)
     if options.optimize != "ram" and (limit is None or whole.arena_bytes <= limit):
         return whole
     drafts = curve(drafter, limit)
@@ -39,6 +44,25 @@ def choose_draft(drafter: Drafter, options: PlanOptions) -> Draft:
     fastest = min(draft.cycles for draft in drafts)
     quick = [draft for draft in drafts if draft.cycles <= MOST_SLOWDOWN * fastest]
     return min(quick, key=lambda draft: (draft.arena_bytes, draft.cycles))
+
+
+def _at_no_cost(drafter: Drafter) -> Draft:
+    """The smallest draft that is as good as no slower: with sums that follow their convolutions band by band, in place
+    of the other operand, so that the convolution's result never exists as a whole; or with less scratch memory.
+    """
+    whole, work = drafter.whole, drafter.base.work
+    pairs = [
+        first for first in range(len(work) - 1)
+        if operator(work[first].node.op).rows == "window" and operator(work[first + 1].node.op).rows == "each"
+        and len(work[first + 1].node.inputs) == 2 and work[first].node.output in work[first + 1].node.inputs
+        and max(whole.live[first : first + 2]) > _WORTH_FUSING * whole.peak
+    ]  # fmt: skip
+    drafts = [whole, *_with_less_scratch(drafter, whole, None)]
+    for rows in _FUSED_ROWS if pairs else ():
+        segments = [Segment(first, first + 2, rows) for first in pairs]
+        drafts += _drafts(drafter, [s for s in segments if drafter.draft([s]) is not None], None)
+    free = [draft for draft in drafts if draft.cycles <= _FREE * whole.cycles]
+    return min(free, key=lambda draft: (draft.arena_bytes, draft.cycles))
 
 
 def curve(drafter: Drafter, ram_limit: int | None = None) -> list[Draft]:

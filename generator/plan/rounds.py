@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import cached_property
 
 from edgewright.ir import Node, Tensor
 from edgewright.ops import operator
@@ -38,6 +39,8 @@ def row_operands(node: Node, tensors: Tensors, axis: int) -> list[int] | None:
     rule = operator(node.op)
     if rule.rows == "window":
         return [0]
+    if rule.rows == "anywhere":
+        return []
     result, found = tensors[node.output].shape, []
     for index, name in enumerate(node.inputs):
         if not name or (rule.data_inputs is not None and index >= rule.data_inputs):
@@ -51,14 +54,26 @@ def row_operands(node: Node, tensors: Tensors, axis: int) -> list[int] | None:
     return found or None
 
 
-def needed_rows(node: Node, axis: int, first: int, stop: int) -> tuple[int, int]:
-    """Rows of the operand that rows `first` to `stop` - 1 of the result see, before the edges cut them off."""
-    if operator(node.op).rows != "window":
-        return first, stop
-    at = axis - 1
-    stride, pad = node.attrs["strides"][at], node.attrs["pads"][at]
-    reach = effective(node.attrs["kernel"][at], node.attrs["dilations"][at])
-    return first * stride - pad, (stop - 1) * stride - pad + reach
+@dataclass(frozen=True)
+class Reach:
+    """Which rows of an operand a row of the result sees: `rows` of them, the first at row * stride - pad."""
+
+    stride: int = 1
+    pad: int = 0
+    rows: int = 1
+
+    @staticmethod
+    def of(node: Node, axis: int) -> Reach:
+        """A node's, along an axis of its bands."""
+        if operator(node.op).rows != "window":
+            return Reach()
+        at = axis - 1
+        extent = effective(node.attrs["kernel"][at], node.attrs["dilations"][at])
+        return Reach(node.attrs["strides"][at], node.attrs["pads"][at], extent)
+
+    def needed(self, first: int, stop: int) -> tuple[int, int]:
+        """Rows of the operand for rows `first` to `stop` - 1 of the result, before the edges cut them off."""
+        return first * self.stride - self.pad, (stop - 1) * self.stride - self.pad + self.rows
 
 
 @dataclass(frozen=True)
@@ -80,22 +95,31 @@ class Run:
     axis: int
     windows: Set[str]
 
-    def height(self, name: str) -> int:
-        """Rows of a tensor."""
-        return self.tensors[name].shape[self.axis]
+    @cached_property
+    def names(self) -> list[str]:
+        """The results, by item."""
+        return [node.output for node in self.nodes]
 
-    def readers(self) -> dict[str, list[Node]]:
-        """For each result the nodes of the run that read its rows."""
-        found: dict[str, list[Node]] = {node.output: [] for node in self.nodes}
-        for node in self.nodes:
+    @cached_property
+    def heights(self) -> list[int]:
+        """Rows of each item's result."""
+        return [self.tensors[name].shape[self.axis] for name in self.names]
+
+    @cached_property
+    def _readers(self) -> list[list[tuple[int, Reach]]]:
+        """For each item those that read rows of its result."""
+        items = {name: item for item, name in enumerate(self.names)}
+        found: list[list[tuple[int, Reach]]] = [[] for _ in self.nodes]
+        for reader, node in enumerate(self.nodes):
+            reach = Reach.of(node, self.axis)
             for index in row_operands(node, self.tensors, self.axis) or ():
-                if node.inputs[index] in found:
-                    found[node.inputs[index]].append(node)
+                if node.inputs[index] in items:
+                    found[items[node.inputs[index]]].append((reader, reach))
         return found
 
     def rounds(self, rows: int) -> int:
         """Number of bands, of `rows` rows of the last node's result."""
-        return -(-self.height(self.nodes[-1].output) // rows)
+        return -(-self.heights[-1] // rows)
 
     def schedule(self, rows: int) -> Iterator[Piece]:
         """What to compute, in order: round by round what the last node's next rows need, and of results that are
@@ -103,40 +127,36 @@ class Run:
 
         The first rounds are for rows before the last node's first: so the first nodes run ahead a band at a time.
         """
-        readers = self.readers()
-        done = dict.fromkeys(readers, 0)
+        done = [0] * len(self.nodes)
+        is_window = [name in self.windows for name in self.names]
         first = 1
-        while any(high > 0 for high in self._targets(readers, first - 1, rows).values()):
+        while any(high > 0 for high in self._targets(is_window, first - 1, rows)):
             first -= 1
         for number in range(first, self.rounds(rows) + 1):
-            targets = self._targets(readers, number, rows)
-            for item, node in enumerate(self.nodes):
-                name = node.output
-                target = min(targets[name], self.height(name))
-                if target > done[name]:
-                    low = self._low(readers[name], done, done[name]) if name in self.windows else 0
-                    yield Piece(item, done[name], target, low)
-                    done[name] = target
+            for item, wanted in enumerate(self._targets(is_window, number, rows)):
+                stop = min(wanted, self.heights[item])
+                if stop > done[item]:
+                    low = self._low(item, done) if is_window[item] else 0
+                    yield Piece(item, done[item], stop, low)
+                    done[item] = stop
 
-    def _targets(self, readers: Mapping[str, Sequence[Node]], number: int, rows: int) -> dict[str, int]:
+    def _targets(self, is_window: Sequence[bool], number: int, rows: int) -> list[int]:
         """The row behind the last that each result has after a round; before the first row it is not positive."""
-        high: dict[str, int] = {}
-        rounds = self.rounds(rows)
-        for node in reversed(self.nodes):
-            name = node.output
-            wanted = [needed_rows(reader, self.axis, 0, high[reader.output])[1] for reader in readers[name]]
-            if node is self.nodes[-1]:
+        high = [0] * len(self.nodes)
+        rounds, last = self.rounds(rows), len(self.nodes) - 1
+        for item in range(last, -1, -1):
+            wanted = [(high[r] - 1) * reach.stride - reach.pad + reach.rows for r, reach in self._readers[item]]
+            if item == last:
                 wanted.append(number * rows)
-            elif name not in self.windows and (number == rounds or not readers[name]):
-                wanted.append(-(-self.height(name) * number // rounds))
-            high[name] = max(wanted)
+            elif not is_window[item] and (number == rounds or not wanted):
+                wanted.append(-(-self.heights[item] * number // rounds))
+            high[item] = max(wanted)
         return high
 
-    def _low(self, readers: Sequence[Node], done: Mapping[str, int], first: int) -> int:
-        """The first row that a reader still needs, of those before `first`."""
-        rows = [
-            max(needed_rows(reader, self.axis, done[reader.output], done[reader.output] + 1)[0], 0)
-            for reader in readers
-            if done[reader.output] < self.height(reader.output)
-        ]
-        return min([*rows, first])
+    def _low(self, item: int, done: Sequence[int]) -> int:
+        """The first row of a window that is still needed, of those that are done."""
+        low = done[item]
+        for reader, reach in self._readers[item]:
+            if done[reader] < self.heights[reader]:
+                low = min(low, max(done[reader] * reach.stride - reach.pad, 0))
+        return low

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 from edgewright.plan.bands import Segment, run_of
 from edgewright.plan.liveness import FIRST, LAST, rectangles
@@ -18,7 +19,9 @@ from edgewright.plan.storage import Program
 CALL_CYCLES = 60  # of a step: its arguments, the call, what a kernel sets up
 CARRY_CYCLES = 0.6  # a byte
 _HEIGHTS = (1, 2, 3, 4, 6, 8, 12, 16)
-_LONGEST = 24  # work items in a run
+_FEW_HEIGHTS = (1, 2, 4, 8)
+_LENGTHS = (24, 16, 12, 8, 6, 4)  # work items in a run, at most
+_MOST_ESTIMATES = 12_000  # a large network is looked at less closely
 _MOST_ROUNDS = 64
 _LAG_ROUNDS = 3  # how far behind its operand's rows a result can be written
 
@@ -47,41 +50,43 @@ class Estimator:
 
     def all(self, above: int) -> list[Estimate]:
         """Estimates of all runs that have a step which needs more than `above` bytes, in bands of several heights."""
-        return [estimate for first, stop in self._runs(above) for estimate in self._estimates(first, stop)]
+        for longest, heights in product(_LENGTHS, (_HEIGHTS, _FEW_HEIGHTS)):
+            runs = list(self._runs(above, longest))
+            if len(runs) * len(heights) <= _MOST_ESTIMATES:
+                break
+        return [estimate for first, stop in runs for estimate in self._estimates(first, stop, heights)]
 
-    def _runs(self, above: int) -> Iterator[tuple[int, int]]:
+    def _runs(self, above: int, longest: int) -> Iterator[tuple[int, int]]:
         steps = len(self.axes)
         for first in range(steps):
-            for stop in range(first + 1, min(first + _LONGEST, steps) + 1):
+            for stop in range(first + 1, min(first + longest, steps) + 1):
                 if self.axes[stop - 1] is None or self.axes[stop - 1] != self.axes[first]:
                     break
                 if max(self.live[first:stop]) > above:
                     yield first, stop
 
-    def _estimates(self, first: int, stop: int) -> Iterator[Estimate]:
+    def _estimates(self, first: int, stop: int, heights: Sequence[int]) -> Iterator[Estimate]:
         run = run_of(self.program, first, stop)
-        for rows in _HEIGHTS if run is not None else ():
+        for rows in heights if run is not None else ():
             if run is not None and 1 < run.rounds(rows) <= _MOST_ROUNDS:
                 yield self._estimate(Segment(first, stop, rows), run)
 
     def _estimate(self, segment: Segment, run: Run) -> Estimate:
-        low = dict.fromkeys(run.windows, 0)
-        widest = dict.fromkeys(run.windows, 0)
-        calls, carried = 0, 0
+        row_bytes = [run.tensors[name].size_bytes // rows for name, rows in zip(run.names, run.heights, strict=True)]
+        low, widest, calls, carried = [0] * len(run.nodes), [0] * len(run.nodes), 0, 0
         for piece in run.schedule(segment.rows):
+            item = piece.item
             calls += 1
-            name = run.nodes[piece.item].output
-            if name in run.windows:
-                row_bytes = run.tensors[name].size_bytes // run.height(name)
-                if low[name] < piece.low < piece.first:
-                    calls += 1
-                    carried += (piece.first - piece.low) * row_bytes
-                low[name] = piece.low
-                widest[name] = max(widest[name], (piece.stop - piece.low) * row_bytes)
+            if low[item] < piece.low < piece.first:
+                calls += 1
+                carried += (piece.first - piece.low) * row_bytes[item]
+            low[item] = piece.low
+            widest[item] = max(widest[item], (piece.stop - piece.low) * row_bytes[item])
+        windows = sum(size for name, size in zip(run.names, widest, strict=True) if name in run.windows)
         gone = {self.program.storage[name].root for name in run.windows}
         whole = [root for root, (a, b) in self.spans.items()
                  if a < segment.stop and b >= segment.first and root not in gone]  # fmt: skip
-        peak = sum(self.program.root_bytes[root] for root in whole) + sum(widest.values())
+        peak = sum(self.program.root_bytes[root] for root in whole) + windows
         peak += max(self.scratch[segment.first : segment.stop]) - self._shared(segment, whole, run.rounds(segment.rows))
         cycles = (calls - len(run.nodes)) * CALL_CYCLES + carried * CARRY_CYCLES
         return Estimate(segment, peak, cycles)

@@ -30,7 +30,7 @@ typedef struct {
 
 /* What the assembly reads. */
 typedef struct {
-    const void *x;           /* halfwords, aligned to 4 */
+    const void *x;           /* halfwords, aligned to 4; or bytes at any address */
     void *y;                 /* at any address */
     const void *weights_end; /* the end of the stream */
     int32_t line[4];
@@ -42,7 +42,9 @@ typedef struct {
 #define EW_ROW_ASR "asr #1"
 #define EW_ROW_ASR_256 "asr #9"
 
+/* Code of a step, by where its x comes from: halfwords, or bytes that are widened on the way. */
 #define EW_ROW_STEP_BYTES 104
+#define EW_ROW_STEP_BYTES_OF_BYTES 124
 
 /* Below so many weights a layer takes a function with little unrolled: 1.4 KB less, for a few cycles more an output. */
 #define EW_ROW_LARGE 8192
@@ -56,8 +58,16 @@ typedef struct {
     "sxtb16 " #cd ", " #cd "\n\t"         \
     "smlad r11, " #x ", " #ab ", r11\n\t" \
     "smlad lr, " #x ", " #cd ", lr\n\t"
-#define EW_ROW_STEP                   \
-    "ldmia r0!, {r6, r7, r8, r9}\n\t" \
+#define EW_ROW_HALFWORDS "ldmia r0!, {r6, r7, r8, r9}\n\t"
+#define EW_ROW_BYTES(EXTEND)           \
+    "ldr r7, [r0], #4\n\t"             \
+    "ldr r9, [r0], #4\n\t"             \
+    EXTEND " r6, r7\n\t"               \
+    EXTEND " r7, r7, ror #8\n\t"       \
+    EXTEND " r8, r9\n\t"               \
+    EXTEND " r9, r9, ror #8\n\t"
+#define EW_ROW_STEP(LOAD)             \
+    LOAD                              \
     "ldmia r1!, {r2, r3, r4, r5}\n\t" \
     EW_ROW_PAIR(r6, r2, r3)           \
     EW_ROW_PAIR(r7, r4, r5)           \
@@ -124,20 +134,21 @@ typedef struct {
     "6:\n\t"                                          \
     "ldmia sp, {r0, r2, r3}\n\t"
 
-/* The whole function, STEPS = 2^LOG2 steps of eight inputs unrolled; the first turn enters the loop in its middle.
+/* The whole function, STEPS = 2^LOG2 steps of eight inputs unrolled; the first turn enters the loop in its middle. A
+ * step reads 2^X_LOG2 bytes of x by LOAD, and its code takes STEP_BYTES.
  * r0: a pointer to ew_row_q8. Its frame, from sp: x, y, weights_end, the line's four words, flip,
  * x_end, where the first turn enters the loop. */
-#define EW_ROW_FUNCTION(STEPS, LOG2, RESULTS)                          \
+#define EW_ROW_FUNCTION(STEPS, LOG2, RESULTS, LOAD, X_LOG2, STEP_BYTES) \
     __asm__ volatile(                                                  \
         "push {r4-r11, lr}\n\t"                                        \
         "ldr r1, [r0, #32]\n\t"                                        \
         "ldr r10, [r0, #36]\n\t"                                       \
         "ldmia r0, {r2, r3, r4, r5, r6, r7, r8, r9}\n\t"               \
         "sub r11, r10, r2\n\t"                                         \
-        "sub r11, r11, #16\n\t"                                        \
-        "ubfx r11, r11, #4, #" LOG2 "\n\t"                             \
+        "sub r11, r11, #(1 << " X_LOG2 ")\n\t"                         \
+        "ubfx r11, r11, #" X_LOG2 ", #" LOG2 "\n\t"                    \
         "add r11, r11, #1\n\t" /* steps of the first turn, not none */ \
-        "mov r12, #" EW_DSP_TEXT(EW_ROW_STEP_BYTES) "\n\t"             \
+        "mov r12, #" EW_DSP_TEXT(STEP_BYTES) "\n\t"                    \
         "adr.w lr, 3f\n\t"                                             \
         "mls r11, r11, r12, lr\n\t"                                    \
         "orr r11, r11, #1\n\t" /* Thumb */                             \
@@ -149,7 +160,7 @@ typedef struct {
         ".balign 4\n"                                                  \
         "2:\n\t"                                                       \
         ".rept " STEPS "\n\t"                                          \
-        EW_ROW_STEP                                                    \
+        EW_ROW_STEP(LOAD)                                              \
         ".endr\n"                                                      \
         "3:\n\t"                                                       \
         "ldr r2, [sp, #32]\n\t"                                        \
@@ -165,15 +176,24 @@ typedef struct {
         "add sp, #40\n\t"                                              \
         "pop {r4-r11, pc}\n\t" ::: "memory")
 
-#define EW_ROW_KERNEL(name, STEPS, LOG2, RESULTS)                        \
-    EW_DSP_NAKED void name(__attribute__((unused)) const ew_row_q8 *row) \
-    {                                                                    \
-        EW_ROW_FUNCTION(STEPS, LOG2, RESULTS);                           \
+#define EW_ROW_KERNEL(name, STEPS, LOG2, RESULTS)                                                    \
+    EW_DSP_NAKED void name(__attribute__((unused)) const ew_row_q8 *row)                             \
+    {                                                                                                \
+        EW_ROW_FUNCTION(STEPS, LOG2, RESULTS, EW_ROW_HALFWORDS, "4", EW_ROW_STEP_BYTES);             \
+    }
+#define EW_ROW_BYTES_KERNEL(name, RESULTS, EXTEND)                                                   \
+    EW_DSP_NAKED void name(__attribute__((unused)) const ew_row_q8 *row)                             \
+    {                                                                                                \
+        EW_ROW_FUNCTION("8", "3", RESULTS, EW_ROW_BYTES(EXTEND), "3", EW_ROW_STEP_BYTES_OF_BYTES);   \
     }
 EW_ROW_KERNEL(ew_row_line_q8__dsp, "16", "4", EW_ROW_BY_ONE_LINE)
 EW_ROW_KERNEL(ew_row_blocks_q8__dsp, "16", "4", EW_ROW_BY_BLOCK)
 EW_ROW_KERNEL(ew_row_small_line_q8__dsp, "2", "1", EW_ROW_BY_ONE_LINE)
 EW_ROW_KERNEL(ew_row_small_blocks_q8__dsp, "2", "1", EW_ROW_BY_BLOCK)
+EW_ROW_BYTES_KERNEL(ew_row_line_u8__dsp, EW_ROW_BY_ONE_LINE, "uxtb16")
+EW_ROW_BYTES_KERNEL(ew_row_line_s8__dsp, EW_ROW_BY_ONE_LINE, "sxtb16")
+EW_ROW_BYTES_KERNEL(ew_row_blocks_u8__dsp, EW_ROW_BY_BLOCK, "uxtb16")
+EW_ROW_BYTES_KERNEL(ew_row_blocks_s8__dsp, EW_ROW_BY_BLOCK, "sxtb16")
 
 typedef void ew_row_kernel_q8(const ew_row_q8 *row);
 
@@ -193,13 +213,13 @@ EW_DSP_SHARED void ew_row_widen_q8__dsp(const uint8_t *x, uint32_t *to, int32_t 
 }
 
 /* Outputs are stored by fours; those of a last, partial block go through a word of their own. */
-EW_DSP_SHARED void ew_row_q8__dsp(const uint32_t *x, const uint32_t *stream, uint8_t *y, ew_row_kernel_q8 *kernel,
+EW_DSP_SHARED void ew_row_q8__dsp(const void *x, const void *x_end, const uint32_t *stream, uint8_t *y, ew_row_kernel_q8 *kernel,
                                   const ew_fully_connected_q8_dsp_params *p)
 {
     const int32_t whole = p->out / 4 * 4;
     ew_row_q8 row;
     row.x = x;
-    row.x_end = x + (p->in + 7) / 8 * 4;
+    row.x_end = x_end;
     memcpy(row.line, p->line, sizeof row.line);
     row.flip = p->flip;
     row.weights = stream;
@@ -228,7 +248,17 @@ EW_KERNEL void ew_fully_connected_q8__dsp(const void *x, const uint32_t *weights
     ew_row_kernel_q8 *const by_line = large ? ew_row_line_q8__dsp : ew_row_small_line_q8__dsp;
     ew_row_kernel_q8 *const by_block = large ? ew_row_blocks_q8__dsp : ew_row_small_blocks_q8__dsp;
     ew_row_widen_q8__dsp(x, scratch, p->in, p->x_signed ? ew_widen_row_s8__dsp : ew_widen_row_u8__dsp);
-    ew_row_q8__dsp(scratch, weights_stream, y, p->line[0] ? by_line : by_block, p);
+    const uint32_t *const x_end = (const uint32_t *)scratch + (p->in + 7) / 8 * 4;
+    ew_row_q8__dsp(scratch, x_end, weights_stream, y, p->line[0] ? by_line : by_block, p);
+}
+
+/* The same without scratch memory, x being widened again for each four outputs. `in` is a multiple of 8. */
+EW_KERNEL void ew_fully_connected_bytes_q8__dsp(const void *x, const uint32_t *weights_stream, void *y,
+                                                const ew_fully_connected_q8_dsp_params *p)
+{
+    ew_row_kernel_q8 *const by_line = p->x_signed ? ew_row_line_s8__dsp : ew_row_line_u8__dsp;
+    ew_row_kernel_q8 *const by_block = p->x_signed ? ew_row_blocks_s8__dsp : ew_row_blocks_u8__dsp;
+    ew_row_q8__dsp(x, (const uint8_t *)x + p->in, weights_stream, y, p->line[0] ? by_line : by_block, p);
 }
 
 #endif
