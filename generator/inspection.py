@@ -14,7 +14,6 @@ from edgewright.errors import MemoryPlanError
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Tensor
 from edgewright.kernels import Core
-from edgewright.passes import run_passes
 from edgewright.pipeline import Clock, Settings, check_fits, plan
 from edgewright.plan import Plan
 from edgewright.plan.tradeoff import Cut, Point, ram_curve
@@ -145,5 +144,5 @@ def inspect_model(
         return Inspection(model, planned, target)
     core = Core(frozenset(target.features)) if target is not None else None
     with clock.stage("curve of RAM against time"):
-        curve = ram_curve(run_passes(model.graph), core, settings.options(target), planned)
+        curve = ram_curve(planned, core, settings.options(target))
     return Inspection(model, planned, target, curve)

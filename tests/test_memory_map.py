@@ -22,8 +22,9 @@ from edgewright.kernels import Core
 from edgewright.passes import run_passes
 from edgewright.pipeline import load
 from edgewright.plan import Plan, PlanOptions, make_plan
+from edgewright.plan.bands import banded
 from edgewright.plan.liveness import rectangles
-from edgewright.plan.tradeoff import ram_curve
+from edgewright.plan.tradeoff import ram_curve, whole_program
 from edgewright.report.memory_map import (
     KINDS,
     MapPiece,
@@ -249,7 +250,7 @@ def test_the_curve_begins_with_the_fastest_and_ends_with_the_smallest() -> None:
     graph = run_passes(load(DIGITS).graph)
     for options in (PlanOptions(), PlanOptions("ram"), PlanOptions("speed", ram_limit=5_500)):
         plan = make_plan(graph, M4, options)
-        points = ram_curve(graph, M4, options, plan)
+        points = ram_curve(plan, M4, options)
         assert [p.cycles for p in points] == sorted(p.cycles for p in points)
         assert [p.arena_bytes for p in points] == sorted((p.arena_bytes for p in points), reverse=True)
         assert points[0].cuts == ()
@@ -260,10 +261,30 @@ def test_the_curve_begins_with_the_fastest_and_ends_with_the_smallest() -> None:
         assert (cut.layers, cut.rows, cut.bands) == (3, 1, 4), "three layers down to the four rows of pool2"
 
 
+@pytest.mark.parametrize("seed", range(SEED, SEED + 12))
+def test_the_curve_is_of_the_network_before_bands(seed: int) -> None:
+    graph = run_passes(imported(integer_network(seed) if seed % 2 else random_network(seed)).graph)
+    for options in (PlanOptions("speed"), PlanOptions("ram", arena_ports=True)):
+        plan = make_plan(graph, M4, options)
+        program = whole_program(plan, options)
+        assert all(item.node.op == "Copy" or item.node.output == item.layer for item in program.work)
+        for segment in sorted(plan.segments, key=lambda segment: -segment.first):
+            cut = banded(program, segment)
+            assert cut is not None
+            program = cut
+        again, made = (
+            [(item.layer, item.node.name, item.node.inputs, item.node.outputs) for item in found.work]
+            for found in (program, plan.draft.program)
+        )
+        assert again == made
+        assert program.root_bytes == plan.draft.program.root_bytes
+        assert sum(point.planned for point in ram_curve(plan, M4, options)) == 1
+
+
 def test_the_plan_for_a_boards_ram_is_on_its_curve() -> None:
     graph = run_passes(load(DIGITS).graph)
     plan = make_plan(graph, M4, PlanOptions(ram_limit=5_500))
-    points = ram_curve(graph, M4, PlanOptions(), plan)
+    points = ram_curve(plan, M4, PlanOptions())
     assert [point.arena_bytes for point in points if point.planned] == [plan.arena_bytes]
 
 

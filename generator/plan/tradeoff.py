@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from edgewright.ir import Graph
 from edgewright.kernels import Core
 from edgewright.plan.choice import KernelChooser
 from edgewright.plan.curve import curve
 from edgewright.plan.draft import Draft, Drafter, PlanOptions
-from edgewright.plan.planner import Plan, make_plan
-from edgewright.plan.storage import Program
+from edgewright.plan.planner import Plan
+from edgewright.plan.storage import Program, make_program
 
 
 @dataclass(frozen=True)
@@ -34,22 +33,31 @@ class Point:
     planned: bool
 
 
-def ram_curve(graph: Graph, core: Core | None, options: PlanOptions, plan: Plan) -> list[Point]:
+def ram_curve(plan: Plan, core: Core | None, options: PlanOptions) -> list[Point]:
     """Return the plans from the fastest to the smallest in RAM, none of which another beats in both, and `plan` itself.
 
-    `graph`, `core` and `options` are what it was made from; where it was made for a board's RAM, which is no option,
-    others may beat it.
+    `core` and `options` are what it was made from; where it was made for a board's RAM, which is no option, others may
+    beat it.
     """
-    core = core or Core()
-    base = plan.draft.program
-    if plan.segments:  # the same kernels, within the same limit of weights; `ram` without a limit of RAM is `speed`
-        level = "speed" if options.optimize == "ram" else options.optimize
-        base = make_plan(graph, core, replace(options, optimize=level, ram_limit=None)).draft.program
-    chooser = KernelChooser(base.graph, core, options.optimize, options.weights_limit)
+    base = whole_program(plan, options)
+    chooser = KernelChooser(base.graph, core or Core(), options.optimize, options.weights_limit)
     drafts = curve(Drafter(base, chooser, options), options.ram_limit)
     if not any(_is(draft, plan) for draft in drafts):
         drafts = sorted([*drafts, plan.draft], key=lambda draft: (draft.cycles, -draft.arena_bytes))
     return [_point(base, draft, _is(draft, plan)) for draft in drafts]
+
+
+def whole_program(plan: Plan, options: PlanOptions) -> Program:
+    """The program of a plan as it was before parts of it were cut into bands."""
+    cut = plan.draft.program
+    touched = {*cut.graph.inputs, *cut.graph.outputs}
+    touched.update(name for node in cut.graph.nodes for name in (*node.inputs, *node.outputs))
+    network = replace(cut.graph, tensors={name: t for name, t in cut.graph.tensors.items() if name in touched})
+    layers = {work.layer for work in cut.work if not (work.node.op == "Copy" and work.layer.endswith(" carried"))}
+    joined, apart = (
+        make_program(network, arena_ports=options.arena_ports, join_concats=join) for join in (True, False)
+    )
+    return joined if {work.layer for work in joined.work} == layers else apart
 
 
 def _is(draft: Draft, plan: Plan) -> bool:
