@@ -20,10 +20,13 @@ from edgewright.arguments import (
     BoardOf,
     Calibration,
     CompareFloat,
+    Curve,
     DataFile,
     FlashLimit,
     Force,
     JsonFile,
+    MapFile,
+    MaybeTarget,
     ModelFile,
     OptimizeFor,
     Pin,
@@ -37,9 +40,11 @@ from edgewright.arguments import (
     TargetName,
     TimeLimit,
     check_json,
+    check_map,
     input_pins,
     plan_settings,
     write_json,
+    write_map,
 )
 from edgewright.boards import Target, list_targets, load_target
 from edgewright.build import Firmware, write_project
@@ -72,12 +77,25 @@ app = typer.Typer(
 )
 
 @app.command()
-def inspect(model: ModelFile, pin: Pin = None, json_file: JsonFile = None, quiet: Quiet = False) -> None:
-    """Show a model's operators, MACs, parameters, RAM lower bound, and the boards it fits."""
+def inspect(
+    model: ModelFile, target: MaybeTarget = None, pin: Pin = None, optimize: OptimizeFor = "balanced",
+    flash_limit: FlashLimit = None, ram_limit: RamLimit = None, io: PortsIn = "caller", map_file: MapFile = None,
+    curve: Curve = False, json_file: JsonFile = None, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Show a model's operators, MACs, parameters, RAM, what sets its peak, and the boards it fits."""
     check_json(json_file, model)
-    facts = inspect_model(pipeline.load(model, input_pins(pin)))
-    Screen(quiet or str(json_file) == "-").show(*facts.tables())
+    check_map(map_file, model, json_file=json_file)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io)
+    board = None if target is None else load_target(target)
+    screen, clock = Screen(quiet or "-" in (str(json_file), str(map_file))), pipeline.Clock()
+    with screen.stages() as on_stage:
+        clock.on_stage = on_stage
+        with clock.stage("import"):
+            loaded = pipeline.load(model, input_pins(pin))
+        facts = inspect_model(loaded, board, settings, with_curve=curve, clock=clock)
+    screen.show(*facts.tables())
     write_json(json_file, facts.record())
+    write_map(map_file, facts.planned, facts.title)
 
 
 @app.command()
@@ -94,15 +112,17 @@ def generate(
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
     io: PortsIn = "caller",
+    map_file: MapFile = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
-    settings, screen, clock = plan_settings(optimize, flash_limit, ram_limit, io), Screen(quiet), pipeline.Clock()
-    board = load_target(target)
-    loaded = load_model(model, input_pins(pin), calibration, scheme, screen, clock)
-    tree = _generate(loaded, board, settings, clock)
+    settings, clock = plan_settings(optimize, flash_limit, ram_limit, io), pipeline.Clock()
+    screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
     folder = output or Path(f"{model.stem}-{board.name}")
+    check_map(map_file, model, calibration, folder=folder)
+    loaded = load_model(model, input_pins(pin), calibration, scheme, screen, clock)
+    tree = _generate(loaded, board, settings, clock, map_file)
     write_project(tree, folder, force=force)
     memory = tree.manifest.memory
     screen.show(two_columns(f"{tree.manifest.model.name} for {board.name}", [
@@ -119,9 +139,13 @@ def _own_board(target: str | None) -> str:
     return f" --target {target}" if target is not None and Path(target).exists() else ""
 
 
-def _generate(model: Model, board: Target, settings: pipeline.Settings, clock: pipeline.Clock) -> SourceTree:
+def _generate(
+    model: Model, board: Target, settings: pipeline.Settings, clock: pipeline.Clock, map_file: Path | None = None
+) -> SourceTree:
+    """Plan and emit; the memory map is written even where the board is too small for the plan."""
     with clock.stage("plan"):
         planned = pipeline.plan(model, board, settings)
+    write_map(map_file, planned, f"{model.name} for {board.name}")
     with clock.stage("emit"):
         return pipeline.generate(model, planned, board, settings.optimize)
 

@@ -17,7 +17,7 @@ from edgewright.plan.check import check_plan
 from edgewright.plan.choice import KernelChooser
 from edgewright.plan.curve import choose_draft
 from edgewright.plan.draft import Draft, Drafter, PlanOptions
-from edgewright.plan.lifetimes import Lifetime
+from edgewright.plan.lifetimes import Lifetime, lower_bound_bytes
 from edgewright.plan.order import best_order
 from edgewright.plan.storage import Storage, make_program
 
@@ -137,7 +137,7 @@ def finish(draft: Draft) -> Plan:
     check_plan(draft.program, draft.placed, offsets, arena_bytes, spans, in_place)
     return Plan(
         draft.placed.graph, steps, draft.placed.storage, draft.pieces, offsets, arena_bytes,
-        draft.packing.lower_bound_bytes, draft,
+        lower_bound_bytes(draft.pieces), draft,
     )  # fmt: skip
 
 
