@@ -160,11 +160,11 @@ def test_random_networks_under_sanitizers(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + 6))
-@pytest.mark.parametrize("optimize", ["speed", "size"])
+@pytest.mark.parametrize("optimize", ["speed", "ram"])
 def test_random_networks_on_host(seed: int, optimize: str, tmp_path: Path) -> None:
     need("gcc")
     model = imported(random_network(seed))
-    tree = emitted(model, optimize=optimize)
+    tree = emitted(model, "host", optimize)
     flags = (*OPTIMIZE_FLAGS[optimize], *WARNINGS)
     inputs = random_inputs(model, samples=3)
     library = compile_model(tree, tmp_path / "p", flags)
