@@ -72,6 +72,7 @@ def load(path: Path, pins: Pins | None = None) -> Model:
     return load_onnx(path, pins)
 
 
+LINK_RAM_BYTES = 6400  # of the serial link and the port, beside stack, arena and samples
 CODE_RESERVE_BYTES = 20 * 1024  # of flash, beside the weights: kernels, the link, the start-up code
 
 
@@ -106,10 +107,10 @@ def plan(model: Model, target: Target | None = None, settings: Settings | Optimi
     graph, options = run_passes(model.graph), settings.options(target)
     planned = make_plan(graph, core, options)
     spare = _spare_ram(planned, target)
-    if spare is None or spare >= 0 or settings.ram_limit is not None:
+    if spare is None or spare >= LINK_RAM_BYTES or settings.ram_limit is not None:
         return planned
     try:
-        return make_plan(graph, core, replace(options, ram_limit=max(planned.arena_bytes + spare, 0)))
+        return make_plan(graph, core, replace(options, ram_limit=max(planned.arena_bytes + spare - LINK_RAM_BYTES, 0)))
     except MemoryPlanError:
         return planned  # `check_fits` says what is missing
 
