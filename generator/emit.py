@@ -156,13 +156,13 @@ class _Emitter:
         for number, arena in enumerate(self.plan.arenas):
             suffix = f"_{arena.region}" if number else ""
             macro = f"{self.prefix.upper()}{suffix.upper()}_ARENA_BYTES"
-            section = self._section("arena", arena.region)
+            section = self._section(".bss.ew_arena", arena.region)
             result.append(ArenaCode(f"arena{suffix}", f"memory{suffix}", macro, arena.region, arena.bytes, section))
         return result
 
     def _section(self, what: str, region: str) -> str:
         """The linker section for a region; empty where the target has no such region (a host has none)."""
-        return f".ew_{what}.{region}" if any(memory.name == region for memory in self.target.memory) else ""
+        return f"{what}.{region}" if any(memory.name == region for memory in self.target.memory) else ""
 
     def _ports(self, names: Sequence[str], identifiers: Sequence[str]) -> list[Port]:
         ports, offset = [], 0
@@ -300,7 +300,8 @@ class _Emitter:
             source = self.planned[key]
             comment = f"{comment_text(source.origin)} {list(source.values.shape)}"
             code = self.target.code_memory
-            section = "" if code is not None and source.region == code.name else self._section("weights", source.region)
+            is_default = code is not None and source.region == code.name
+            section = "" if is_default else self._section(".ew_weights", source.region)
             c_type = C_TYPES[DType.of(source.values)]
             self.constants[key] = Constant(
                 f"{self.prefix}_w{len(self.constants)}", c_type, source.values, comment, section

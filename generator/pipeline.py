@@ -114,7 +114,7 @@ class Settings:
             ram = ", ".join(name for name, region in regions.items() if region.kind == "ram")
             raise MemoryPlanError(f"stage weights in {self.stage_weights}: that is flash; there is RAM in {ram}")
         if target is None or target.data_memory is None or target.code_memory is None:
-            return Placement()
+            return Placement(limit=self.ram_limit)
         several = len(target.ram_regions) > 1
         used = {target.data_memory.name: _stack_bytes(target) + _sample_bytes(graph) + several * DATA_RESERVE_BYTES,
                 target.code_memory.name: CODE_RESERVE_BYTES}  # fmt: skip
@@ -124,7 +124,7 @@ class Settings:
 
         return Placement(
             tuple(map(left, target.ram_regions)), tuple(map(left, target.flash_regions)), self.place,
-            self.stage_weights or "",
+            self.stage_weights or "", self.ram_limit,
         )  # fmt: skip
 
 

@@ -9,7 +9,8 @@ import pytest
 from networks import SEED
 from test_plan import CORES, assert_computes, network
 
-from edgewright.errors import InternalError, MemoryPlanError
+from edgewright.arguments import places
+from edgewright.errors import EdgewrightError, InternalError, MemoryPlanError
 from edgewright.plan import Placement, Plan, PlanOptions, Region, make_plan
 from edgewright.plan.check import check_plan
 from edgewright.plan.lifetimes import Lifetime
@@ -133,6 +134,49 @@ def test_what_fits_no_region_fits_two() -> None:
         lay_out(pieces, touches, {"a": "FAST", "b": "FAST"}, regions, ({}, 240))
     (arena,) = lay_out(pieces, touches, {}, regions[:1], ({"a": 0, "b": 96, "c": 192}, 240)).arenas
     assert arena.bytes == 240  # the only region takes what does not fit, and the pipeline says so
+
+
+def test_the_limit_is_on_all_arenas_together() -> None:
+    graph, _ = network(SEED)
+    plan = make_plan(graph, CORES[0])
+    largest = max(plan.lifetimes, key=lambda piece: piece.size_bytes)
+    name = next(name for name, place in plan.storage.items() if place.root == largest.root)
+    regions = (Region("FAST"), Region("SLOW", None, 5))
+    apart = make_plan(graph, CORES[0], "balanced", Placement(regions, FLASH, {name: "SLOW"}))
+    assert make_plan(graph, CORES[0], "balanced", Placement(regions, FLASH, {name: "SLOW"}, limit=apart.arena_bytes))
+    with pytest.raises(MemoryPlanError, match=f"'FAST', 'SLOW' take {apart.arena_bytes:,} B together"):
+        make_plan(graph, CORES[0], "balanced", Placement(regions, FLASH, {name: "SLOW"}, limit=apart.arena_bytes - 1))
+    slow = (Region("CODE", None, 20),)
+    limit = plan.arena_bytes + 256
+    staged = make_plan(graph, CORES[0], "balanced", Placement(regions, slow, stage="FAST", limit=limit))
+    assert staged.arena_bytes <= limit
+
+
+def test_constants_that_are_packed_together_go_together() -> None:
+    for graph in (network(seed)[0] for seed in range(SEED, SEED + 40)):
+        plan = make_plan(graph, CORES[1])
+        exact = {name for constant in plan.constants for name in constant.names}
+        packed = [[name for name in step.node.inputs if plan.graph.constant(name) is not None and name not in exact]
+                  for step in plan.steps]  # fmt: skip
+        names = max(packed, key=len)
+        if len(names) > 1:
+            break
+    regions = (Region("FAST"), Region("SLOW", None, 5))
+    with pytest.raises(MemoryPlanError, match="packed together with a constant placed in 'FAST'"):
+        make_plan(graph, CORES[1], "balanced", Placement(regions, FLASH, {names[0]: "FAST", names[1]: "SLOW"}))
+    placed = make_plan(graph, CORES[1], "balanced", Placement(regions, FLASH, {names[0]: "SLOW"}))
+    assert placed.weights_bytes_in("SLOW") > 0
+    with pytest.raises(MemoryPlanError, match="the constants placed in 'SLOW' take"):
+        make_plan(graph, CORES[1], "balanced",
+                  Placement((regions[0], Region("SLOW", 8, 5)), FLASH, {names[0]: "SLOW"}))  # fmt: skip
+
+
+def test_places_on_the_command_line() -> None:
+    assert places(["a=X", "b=c=Y", "a=X"]) == {"a": "X", "b=c": "Y"}
+    for wrong, words in ((["a"], "expected NAME=REGION"), (["=X"], "expected NAME=REGION"), (["a="], "expected"),
+                         (["a=X", "a=Y"], "'a' was placed in 'X' before")):  # fmt: skip
+        with pytest.raises(EdgewrightError, match=words):
+            places(wrong)
 
 
 def test_constants_overflow_into_the_next_flash_by_touches() -> None:

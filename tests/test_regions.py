@@ -6,12 +6,14 @@ import re
 import shutil
 import struct
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import DIGITS, DIGITS_TEST, REPOSITORY, need
 from firmware import build_firmware, running
+from harness import compile_model, emitted, run_library
 
 import edgewright as ew
 from edgewright.boards import Target, list_targets, load_target
@@ -207,6 +209,49 @@ def test_what_cannot_be_placed_is_refused(digits: Model) -> None:
     assert "no tensor or constant of that name; there are 'conv1'" in refusal(FAST, place={"conv11": "DDR"})
     assert "flash, and a tensor needs RAM" in refusal(FAST, place={"relu1_out": "QSPI"})
     assert "--io arena" in refusal(FAST, place={"image": "DDR"})
+
+
+FETCH = r"""
+#include "ew_fetch.h"
+#include <string.h>
+/* A DMA controller at its slowest: until it is waited for, there is noise where the weights are to be. */
+static struct { void *dst; const void *src; size_t n_bytes; } queue[16];
+static size_t waiting;
+void ew_fetch_begin(void *dst, const void *src, size_t n_bytes)
+{
+    memset(dst, 0xA5, n_bytes);
+    queue[waiting].dst = dst;
+    queue[waiting].src = src;
+    queue[waiting++].n_bytes = n_bytes;
+}
+void ew_fetch_end(void)
+{
+    while (waiting > 0) {
+        waiting--;
+        memcpy(queue[waiting].dst, queue[waiting].src, queue[waiting].n_bytes);
+    }
+}
+"""
+
+
+@pytest.mark.parametrize("bands", [False, True], ids=["whole", "bands"])
+def test_weights_may_come_late_or_early(tmp_path: Path, bands: bool) -> None:
+    """The portable kernels on the host, for a board's plan: a copy at once, or as late as can be, gives the same."""
+    need("gcc")
+    model = ew.load(DIGITS)
+    settings = {"ram_limit": 5500} if bands else {}
+    places = dict.fromkeys(("conv1", "conv2", "conv3", "dense.1"), "PSRAM")
+    tree = ew.generate(model, "mps2-an385", place=places, stage_weights="ZBT_SRAM23", **settings).tree
+    inputs = {"image": SAMPLES.reshape(-1, 1, 1, 8, 8)}
+    early = run_library(tree, compile_model(tree, tmp_path / "early"), inputs)
+    assert b"ew_fetch_begin" in tree.files["model.c"]
+    assert (b"times */" in tree.files["model.c"]) == bands
+    late = replace(tree, files={**tree.files, "model.c": tree.files["model.c"] + FETCH.encode()})
+    library = compile_model(late, tmp_path / "late", ("-O1", "-DEW_FETCH_CUSTOM"))
+    np.testing.assert_array_equal(run_library(late, library, inputs)[0], early[0])
+    plain = emitted(model, "mps2-an385")
+    wanted = run_library(plain, compile_model(plain, tmp_path / "plain"), inputs)
+    np.testing.assert_allclose(early[0], wanted[0], atol=1e-6)
 
 
 def test_one_region_is_as_if_there_were_no_regions() -> None:

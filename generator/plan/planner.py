@@ -20,7 +20,7 @@ from edgewright.plan.draft import Draft, Drafter, PlanOptions
 from edgewright.plan.lifetimes import Lifetime, lower_bound_bytes
 from edgewright.plan.order import best_order
 from edgewright.plan.pack import align_up
-from edgewright.plan.regions import Arena, Layout, Placement, SharedPlaceError, lay_out, place_constants
+from edgewright.plan.regions import Arena, Layout, Placement, Region, SharedPlaceError, lay_out, place_constants
 from edgewright.plan.staging import Stage, staged
 from edgewright.plan.storage import Storage, make_program
 from edgewright.plan.touches import Constant, constants_of, touches_of
@@ -161,9 +161,15 @@ def finish(draft: Draft, placement: Placement | None = None) -> Plan:
     constants = place_constants(constants, constant_pins, placement.flash)
     placement = _without_constants(placement, constants)
     layout = lay_out(draft.pieces, touches_of(steps, graph, storage, sizes), pins, placement.ram, draft.packing)
+    taken = sum(arena.bytes for arena in layout.arenas)
+    if placement.limit is not None and len(layout.arenas) > 1 and taken > placement.limit:
+        raise MemoryPlanError(
+            f"the arenas in {', '.join(repr(arena.region) for arena in layout.arenas)} take {taken:,} B together; "
+            f"at most {placement.limit:,} B were asked for"
+        )
     pieces, stages = draft.pieces, dict[int, Stage]()
     if placement.stage:
-        region = next(region for region in placement.ram if region.name == placement.stage)
+        region = _limited(placement, layout)
         layout, more, stages = staged(steps, constants, pieces, layout, region, placement)
         pieces = (*pieces, *more)
     _check(draft, layout, stages)
@@ -197,6 +203,15 @@ def _without_constants(placement: Placement, constants: tuple[Constant, ...]) ->
             )
         ram.append(region if region.room is None else replace(region, room=region.room - taken))
     return replace(placement, ram=tuple(ram))
+
+
+def _limited(placement: Placement, layout: Layout) -> Region:
+    """The region that weights are staged in, with the room that the limit leaves to its arena."""
+    region = next(region for region in placement.ram if region.name == placement.stage)
+    if placement.limit is None:
+        return region
+    left = placement.limit - sum(arena.bytes for arena in layout.arenas if arena.region != region.name)
+    return replace(region, room=left if region.room is None else min(region.room, left))
 
 
 def _check(draft: Draft, layout: Layout, stages: Mapping[int, Stage]) -> None:

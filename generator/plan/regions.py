@@ -48,13 +48,14 @@ class Placement:
     """The regions of a board, and what is wished for. `ram` is ordered by speed; `flash` begins with the code's.
 
     `place`: names of tensors, constants or operators, each with the region asked for. `stage`: the RAM region that
-    weights are copied to for their layer's time; empty for none.
+    weights are copied to for their layer's time; empty for none. `limit`: bytes that all arenas may take together.
     """
 
     ram: tuple[Region, ...] = (Region("RAM"),)
     flash: tuple[Region, ...] = (Region("FLASH"),)
     place: Mapping[str, str] = field(default_factory=dict)
     stage: str = ""
+    limit: int | None = None
 
 
 @dataclass(frozen=True)

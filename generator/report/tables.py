@@ -26,19 +26,22 @@ def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     return table
 
 
+_KINDS = {"flash": "flash", "ram": "RAM"}
+
+
 def region_rows(regions: Iterable[RegionRecord | RegionUse]) -> Iterable[tuple[str, str]]:
     """A row for each memory region in use; none where the program takes no more than one flash and one RAM."""
     used = [region for region in regions if region.used_bytes]
     for region in used if len(used) > 2 else ():
-        text = f"{region.used_bytes:,} of {region.bytes:,} B"
-        yield f"{region.kind} {region.name}", text + _contents(region.arena_bytes, region.weights_bytes, " ({})")
+        inside = _contents(region.arena_bytes, region.weights_bytes, " ({})")
+        yield f"{_KINDS[region.kind]} {region.name}", f"{region.used_bytes:,} of {region.bytes:,} B{inside}"
 
 
 def planned_rows(regions: Iterable[RegionFacts]) -> Iterable[tuple[str, str]]:
     """A row for each region that the network has something in; none where that is one flash and one RAM at most."""
     used = [region for region in regions if region.arena_bytes or region.weights_bytes]
     for region in used if len(used) > 2 else ():
-        yield f"{region.kind} {region.name}", _contents(region.arena_bytes, region.weights_bytes)
+        yield f"{_KINDS[region.kind]} {region.name}", _contents(region.arena_bytes, region.weights_bytes)
 
 
 def _contents(arena_bytes: int, weights_bytes: int, form: str = "{}") -> str:
