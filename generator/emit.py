@@ -205,6 +205,7 @@ class _Emitter:
         """Parameters and calls of a step's function, and the arguments that run() gives it."""
         graph, storage = self.plan.graph, self.plan.storage
         variables: dict[str, str] = {}  # a buffer in memory -> its parameter
+        fetched: dict[Key, str] = {}  # a constant that was fetched -> its parameter
         parameters, arguments = [], []
 
         def parameter(tensor: str) -> str:
@@ -231,12 +232,12 @@ class _Emitter:
             stage = self.plan.stages.get(step.index)
             if stage is None or (offset := stage.constants.get(key)) is None:
                 return name
-            if name not in variables:
-                variables[name] = f"w{sum(v.startswith('w') for v in variables.values())}"
-                parameters.append(f"const {C_TYPES[DType.of(values)]} *{variables[name]}")
+            if key not in fetched:
+                fetched[key] = f"w{len(fetched)}"
+                parameters.append(f"const {C_TYPES[DType.of(values)]} *{fetched[key]}")
                 at = self._at(stage.piece, self.plan.offsets[stage.piece] + offset)
                 arguments.append(f"(const {C_TYPES[DType.of(values)]} *)(const void *){at}")
-            return variables[name]
+            return fetched[key]
 
         calls = []
         for call in step.calls:

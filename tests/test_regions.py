@@ -10,10 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from conftest import DIGITS, DIGITS_TEST, REPOSITORY, need
 from firmware import build_firmware, running
 from harness import compile_model, emitted, run_library
+from integer_networks import integer_inputs, integer_network
+from networks import SEED, constant, imported, make_model, value
+from onnx import helper
 
 import edgewright as ew
 from edgewright.boards import Target, list_targets, load_target
@@ -21,6 +25,9 @@ from edgewright.drivers import process
 from edgewright.errors import EdgewrightError
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Array
+from edgewright.kernels import Core
+from edgewright.passes import run_passes
+from edgewright.plan import make_plan
 from edgewright.resources import resource_dir
 
 FAST = "mps3-an547"
@@ -209,6 +216,56 @@ def test_what_cannot_be_placed_is_refused(digits: Model) -> None:
     assert "no tensor or constant of that name; there are 'conv1'" in refusal(FAST, place={"conv11": "DDR"})
     assert "flash, and a tensor needs RAM" in refusal(FAST, place={"relu1_out": "QSPI"})
     assert "--io arena" in refusal(FAST, place={"image": "DDR"})
+
+
+def test_weights_that_the_code_flash_does_not_hold_go_to_the_next(tmp_path: Path) -> None:
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    rng = np.random.default_rng(SEED)
+    weights = [constant(f"w{i}", rng.standard_normal((200, 200)).astype(np.float32)) for i in range(4)]
+    nodes = [helper.make_node("MatMul", [f"x{i}", f"w{i}"], [f"x{i + 1}"], name=f"dense{i}") for i in range(4)]
+    onnx.save(make_model(nodes, [value("x0", [1, 200])], ["x4"], weights), tmp_path / "wide.onnx")
+    with ew.generate(ew.load(tmp_path / "wide.onnx"), FAST).build().flash() as board:
+        predictions = board.predict(rng.standard_normal((2, 200)).astype(np.float32))
+    assert_agrees(predictions)
+    assert used(predictions, "weights") == {"ITCM": 3 * 160_000, "QSPI": 160_000}
+    large = ew.load(tmp_path / "wide.onnx")
+    with pytest.raises(EdgewrightError, match="the weights need 640,000 B of flash; 'microbit' has 262,144 B"):
+        ew.generate(large, "microbit")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(SEED, SEED + 8))
+def test_random_networks_anywhere(seed: int) -> None:
+    """Tensors and constants in random regions, weights staged somewhere: the same bits, and sizes to the byte."""
+    need("arm-none-eabi-gcc", "qemu-system-arm")
+    rng = np.random.default_rng(seed)
+    board = ("mps2-an505", FAST)[seed % 2]
+    model = imported(integer_network(seed))
+    inputs = integer_inputs(model, 2, seed)
+    target = load_target(board)
+    plan = make_plan(run_passes(model.graph), Core(frozenset(target.features)))
+    ram = [region.name for region in target.ram_regions if region.bytes > 65536]
+    anywhere = [region.name for region in target.memory if region.bytes > 65536]
+    roots: dict[str, str] = {}
+    places = {}
+    for name, place in sorted(plan.storage.items()):
+        if place.root in plan.regions and rng.random() < 0.5:
+            places[name] = roots.setdefault(place.root, str(rng.choice(ram)))
+    taken: set[str] = set()
+    for step in plan.steps:
+        keys = {constant.key for constant in plan.constants if step.index in constant.steps}
+        if keys and not keys & taken and step.node.name not in plan.storage and rng.random() < 0.7:
+            places[step.node.name] = str(rng.choice(anywhere))
+            taken |= keys
+    results = []
+    wishes = {"place": places, "stage_weights": str(rng.choice(ram)), "io": ("caller", "arena")[seed // 2 % 2]}
+    for settings in ({}, wishes):
+        with ew.generate(model, board, **settings).build().flash() as device:
+            predictions = device.predict({name: values[:, 0] for name, values in inputs.items()})
+        assert_agrees(predictions)
+        results.append(predictions.outputs)
+    for name, values in results[0].items():
+        np.testing.assert_array_equal(values, results[1][name])
 
 
 FETCH = r"""

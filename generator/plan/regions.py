@@ -223,9 +223,10 @@ def place_constants(
     chosen = dict(pins)
     left = {region.name: region.room for region in regions}
     for constant in constants:
-        size = left.get(pins.get(constant.key, ""))
-        if size is not None:
-            left[pins[constant.key]] = size - align_up(constant.size_bytes)
+        if constant.key in pins:
+            stored = pins[constant.key] if pins[constant.key] in left else regions[0].name  # RAM is filled from there
+            size = left[stored]
+            left[stored] = None if size is None else size - align_up(constant.size_bytes)
     first = left[regions[0].name]
     if len(regions) == 1 or first is None or sum(align_up(c.size_bytes) for c in free) <= first:
         chosen.update({constant.key: regions[0].name for constant in free})

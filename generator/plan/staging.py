@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from edgewright.plan.lifetimes import Lifetime
 from edgewright.plan.pack import align_up
 from edgewright.plan.regions import Layout, Placement, Region, add_pieces
+from edgewright.plan.storage import fresh
 from edgewright.plan.touches import Constant, Key
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def staged(
     that find no room, the largest first.
     """
     waits = {each.name: each.wait for each in (*placement.flash, *placement.ram)}
-    stages = _candidates(steps, constants, region, waits)
+    stages = _candidates(steps, constants, region, waits, layout.offsets)
     while stages:
         new = [Lifetime(stage.piece, stage.size_bytes, max(step - 1, 0), step) for step, stage in stages.items()]
         if _live_bytes(layout, pieces, new, region):
@@ -62,8 +63,10 @@ def _live_bytes(layout: Layout, pieces: Sequence[Lifetime], new: Sequence[Lifeti
 
 
 def _candidates(
-    steps: Sequence[Step], constants: Sequence[Constant], region: Region, waits: Mapping[str, int]
-) -> dict[int, Stage]:
+    steps: Sequence[Step], constants: Sequence[Constant], region: Region, waits: Mapping[str, int],
+    taken: Mapping[str, object],
+) -> dict[int, Stage]:  # fmt: skip
+    """What each step would have fetched; `taken` are names that pieces have already."""
     parts = Counter(step.layer for step in steps)
     result = {}
     for step in steps:
@@ -76,5 +79,5 @@ def _candidates(
             offsets[constant.key] = size
             size += align_up(constant.size_bytes)
         if slow:
-            result[step.index] = Stage(f"weights of step {step.index}", size, offsets)
+            result[step.index] = Stage(fresh(taken, f"weights of step {step.index}"), size, offsets)
     return result
