@@ -21,6 +21,7 @@ from edgewright.boards import Target
 from edgewright.errors import InternalError
 from edgewright.identifiers import c_identifier, comment_text, unique_identifiers
 from edgewright.ir import Array, DType, Tensor
+from edgewright.literals import c_rows, literal
 from edgewright.manifest import Manifest, Optimize, manifest_of
 from edgewright.ops import KernelCall
 from edgewright.ops.core import Scratch
@@ -290,9 +291,9 @@ class _Emitter:
         fields = []
         for key, value in call.params.items():
             if isinstance(value, tuple):
-                fields.append((key, "{" + ", ".join(_literal(v) for v in value) + "}"))
+                fields.append((key, "{" + ", ".join(literal(v) for v in value) + "}"))
             else:
-                fields.append((key, value if isinstance(value, str) else _literal(value)))
+                fields.append((key, value if isinstance(value, str) else literal(value)))
         return tuple(fields)
 
     def _constant(self, key: Key) -> str:
@@ -367,7 +368,7 @@ class _Emitter:
             "inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "program": self.program,
             "target": self.target,
             "constants": [
-                {"constant": constant, "rows": _c_rows(constant.values)} for constant in self.constants.values()
+                {"constant": constant, "rows": c_rows(constant.values)} for constant in self.constants.values()
             ],
             "arena_ports": self.arena_ports, "port_parameters": self._port_parameters(),
             "port_offsets": {port.identifier: self._port_place(port) for port in ports} if self.arena_ports else {},
@@ -454,44 +455,3 @@ class _RuntimeFiles:
             name = match.decode()
             if name in self._paths or not optional:
                 self.need(name)
-
-
-def _literal(value: float) -> str:
-    """A number as C has it: floats exactly, with their suffix."""
-    if isinstance(value, int):
-        return str(int(value))
-    return _float_literals(np.array([value], np.float32))[0]
-
-
-def _float_literals(values: Array) -> list[str]:
-    """Shortest decimal that gives the same float32 again."""
-    words = []
-    for value, text in zip(values.tolist(), map(str, values), strict=True):
-        if value != value:
-            words.append("NAN")
-        elif value in (float("inf"), float("-inf")):
-            words.append("INFINITY" if value > 0 else "-INFINITY")
-        else:
-            words.append(f"{text}f" if "." in text or "e" in text else f"{text}.0f")
-    return words
-
-
-def _c_rows(values: Array, per_row: int = 8) -> list[str]:
-    """The elements of an initializer, a few a row."""
-    flat = np.ascontiguousarray(values).reshape(-1)
-    if flat.dtype == np.float32:
-        words = _float_literals(flat)
-    elif flat.dtype == np.float64:
-        words = [repr(float(v)) if np.isfinite(v) else ("NAN" if v != v else "INFINITY" if v > 0 else "-INFINITY")
-                 for v in flat]  # fmt: skip
-    elif flat.dtype == np.float16:
-        words = [f"0x{v:04x}" for v in flat.view(np.uint16)]
-    elif flat.dtype == np.int64:
-        words = ["INT64_MIN" if v == np.iinfo(np.int64).min else f"INT64_C({v})" for v in flat]
-    elif flat.dtype == np.int32:
-        words = ["INT32_MIN" if v == np.iinfo(np.int32).min else str(v) for v in flat]
-    elif flat.dtype == np.uint64:
-        words = [f"UINT64_C({v})" for v in flat]
-    else:
-        words = [str(int(v)) for v in flat]
-    return [", ".join(words[i : i + per_row]) for i in range(0, len(words), per_row)]

@@ -6,11 +6,14 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from conftest import DIGITS
 from networks import SEED
 from test_plan import CORES, assert_computes, network
 
+import edgewright as ew
 from edgewright.arguments import places
 from edgewright.errors import EdgewrightError, InternalError, MemoryPlanError
+from edgewright.passes import run_passes
 from edgewright.plan import Placement, Plan, PlanOptions, Region, make_plan
 from edgewright.plan.check import check_plan
 from edgewright.plan.lifetimes import Lifetime
@@ -134,6 +137,20 @@ def test_what_fits_no_region_fits_two() -> None:
         lay_out(pieces, touches, {"a": "FAST", "b": "FAST"}, regions, ({}, 240))
     (arena,) = lay_out(pieces, touches, {}, regions[:1], ({"a": 0, "b": 96, "c": 192}, 240)).arenas
     assert arena.bytes == 240  # the only region takes what does not fit, and the pipeline says so
+
+
+def test_a_layer_in_bands_is_placed_whole() -> None:
+    graph = run_passes(ew.load(DIGITS).graph)
+    regions = (Region("FAST"), Region("SLOW", None, 5))
+    options = PlanOptions(ram_limit=5500)
+    plan = make_plan(graph, None, options, Placement(regions, FLASH))
+    layers = [step.layer for step in plan.steps]
+    for layer in {layer for layer in layers if layers.count(layer) > 1 and "carried" not in layer}:
+        placement = Placement(regions, FLASH, {layer: "SLOW"})
+        placed = make_plan(graph, None, options, placement)
+        outputs = [step.node.output for step in placed.steps if step.layer == layer]
+        assert {placed.regions[placed.storage[output].root] for output in outputs} == {"SLOW"}
+    assert len(layers) > len(set(layers))
 
 
 def test_the_limit_is_on_all_arenas_together() -> None:

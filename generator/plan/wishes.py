@@ -47,9 +47,10 @@ class _Wishes:
         for name, place in program.storage.items():
             if place.kind == "arena" and place.root in roots:
                 self.tensors.setdefault(name, set()).add(place.root)
-        for work in program.work:
+        whole = frozenset(self.tensors)
+        for work in program.work:  # a layer that runs in bands may have parts in the arena only
             place = program.storage[work.node.output]
-            if place.kind == "arena" and work.layer not in self.graph.tensors:
+            if place.kind == "arena" and work.layer not in whole:
                 self.tensors.setdefault(work.layer, set()).add(place.root)
         self.constants: dict[str, set[Key]] = {}  # names -> keys
         self.operators: dict[str, set[Key]] = {}
