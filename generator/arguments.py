@@ -42,6 +42,13 @@ RamLimit = Annotated[
     int | None, typer.Option("--ram-limit", min=1, metavar="BYTES", show_default=False,
                              help="RAM that the arena may take: the fastest plan that fits is made.")]  # fmt: skip
 PortsIn = Annotated[str, typer.Option("--io", help="Who holds inputs and outputs: the caller, or the arena.")]
+Places = Annotated[
+    list[str] | None,
+    typer.Option("--place", metavar="NAME=REGION", show_default=False,
+                 help="Where a tensor, a constant, or an operator's constants lie. Repeatable.")]  # fmt: skip
+StageWeights = Annotated[
+    str | None, typer.Option("--stage-weights", metavar="REGION", show_default=False,
+                             help="RAM that weights in slower memory are copied to, layer by layer.")]  # fmt: skip
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the result to this file ('-': standard output).",
                               show_default=False)]  # fmt: skip
@@ -77,11 +84,28 @@ def optimize_level(text: str) -> Optimize:
     return cast(Optimize, text)
 
 
-def plan_settings(optimize: str, flash_limit: int | None, ram_limit: int | None, io: str) -> Settings:
+def plan_settings(
+    optimize: str, flash_limit: int | None, ram_limit: int | None, io: str, place: list[str] | None = None,
+    stage_weights: str | None = None,
+) -> Settings:  # fmt: skip
     """Check the options that a plan depends on. Raises: EdgewrightError."""
     if io not in get_args(Ports):
         raise EdgewrightError(f"--io {io}: expected one of {', '.join(get_args(Ports))}")
-    return Settings(optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io))
+    return Settings(
+        optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights
+    )
+
+
+def places(wishes: list[str] | None) -> dict[str, str]:
+    """Read --place. Raises: EdgewrightError."""
+    result: dict[str, str] = {}
+    for wish in wishes or []:
+        name, _, region = wish.rpartition("=")
+        if not name or not region:
+            raise EdgewrightError(f"--place {wish}: expected NAME=REGION")
+        if result.setdefault(name, region) != region:
+            raise EdgewrightError(f"--place {wish}: '{name}' was placed in '{result[name]}' before")
+    return result
 
 
 def input_pins(pins: list[str] | None) -> dict[str, list[int]]:

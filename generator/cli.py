@@ -30,6 +30,7 @@ from edgewright.arguments import (
     ModelFile,
     OptimizeFor,
     Pin,
+    Places,
     Port,
     PortsIn,
     Profile,
@@ -37,6 +38,7 @@ from edgewright.arguments import (
     Quiet,
     RamLimit,
     SchemeName,
+    StageWeights,
     TargetName,
     TimeLimit,
     check_json,
@@ -61,7 +63,7 @@ from edgewright.inspection import inspect_model
 from edgewright.profile import check_profile
 from edgewright.report.comparison import comparison_table
 from edgewright.report.result import Result
-from edgewright.report.tables import profile_tables, result_table, two_columns
+from edgewright.report.tables import planned_rows, profile_tables, region_rows, result_table, two_columns
 from edgewright.samples import DataSet, load_npz
 from edgewright.version import VERSION
 
@@ -113,11 +115,14 @@ def generate(
     ram_limit: RamLimit = None,
     io: PortsIn = "caller",
     map_file: MapFile = None,
+    place: Places = None,
+    stage_weights: StageWeights = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
-    settings, clock = plan_settings(optimize, flash_limit, ram_limit, io), pipeline.Clock()
+    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights)
+    clock = pipeline.Clock()
     screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
     folder = output or Path(f"{model.stem}-{board.name}")
     check_map(map_file, model, calibration, folder=folder)
@@ -130,6 +135,7 @@ def generate(
         ("files", str(len(tree.files))),
         ("weights", f"{memory.weights_bytes:,} B ({memory.raw_weights_bytes or 0:,} B before packing)"),
         ("arena", f"{memory.arena_bytes:,} B (lower bound {memory.arena_lower_bound_bytes:,} B)"),
+        *planned_rows(memory.regions),
         ("next", f"edgewright build {folder}{_own_board(target)}"),
     ]))  # fmt: skip
 
@@ -159,11 +165,13 @@ def build(project: ProjectDir, target: BoardOf = None, quiet: Quiet = False) -> 
         on_stage("build")
         firmware = build_project(project, manifest, board)
     stack = firmware.stack
-    sizes = (("flash", firmware.flash_bytes), ("code", firmware.code_bytes), ("RAM", firmware.ram_bytes),
+    measured = firmware.sizes
+    sizes = (("flash", measured.flash_bytes), ("code", measured.code_bytes), ("RAM", measured.ram_bytes),
              ("stack bound", stack.total_bytes), ("stack of an inference", stack.inference_bytes))  # fmt: skip
     screen.show(two_columns(f"{manifest.model.name} for {board.name}", [
         ("firmware", str(firmware.elf)),
         *((name, "-" if size is None else f"{size:,} B") for name, size in sizes),
+        *region_rows(measured.regions),
         ("compiler", f"{firmware.compiler} {firmware.flags}"),
         ("next", f"edgewright run {project} --data X.npz{_own_board(target)}"),
     ]))  # fmt: skip
@@ -211,14 +219,14 @@ def deploy(
         Path | None, typer.Option("--output", "-o", help="Keep the project here.", show_default=False)] = None,
     pin: Pin = None, calibration: Calibration = None, scheme: SchemeName = "int8",
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
-    ram_limit: RamLimit = None, io: PortsIn = "caller",
+    ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
     port: Port = None, batch: Batch = None, baud: Baud = 115200,
     timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
-    settings = plan_settings(optimize, flash_limit, ram_limit, io)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     board = load_target(target)

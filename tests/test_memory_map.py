@@ -109,7 +109,7 @@ def test_the_drawing_is_the_plan(seed: int) -> None:
     memory = memory_map(plan, f"seed {seed}")
     text = svg_map(memory)
     assert text == svg_map(memory_map(plan, f"seed {seed}")), "the same plan, the same bytes"
-    drawn = boxes(parsed(text))["arena"]
+    drawn = boxes(parsed(text))[plan.arenas[0].region]
     rows = [box for css, box in drawn if css.startswith("row")]
     wanted = []
     for root, live in rectangles(plan.draft.placed).items():
@@ -159,7 +159,7 @@ def test_the_text_says_what_sets_the_peak(seed: int) -> None:
     plan = planned(seed)
     text = text_map(memory_map(plan, "net"))
     assert_readable(text)
-    assert f"arena: {plan.arena_bytes:,} B, lower bound {plan.lower_bound_bytes:,} B" in text
+    assert f"{plan.arenas[0].region}: {plan.arena_bytes:,} B, lower bound {plan.lower_bound_bytes:,} B" in text
     if plan.lifetimes:
         share = [line for line in text.split("\npeak: ")[1].split("\n\n")[0].splitlines() if "%" in line]
         assert sum(int(line.split(" B")[0].replace(",", "")) for line in share) == plan.lower_bound_bytes
@@ -330,7 +330,7 @@ def test_inspect_writes_maps(call: Call, tmp_path: Path) -> None:
     assert call(*common, "--memory-map", "-", "--json", "f.json")[1] == out
     facts = json.loads((tmp_path / "f.json").read_text())
     assert facts["fits"] == {"mps2-an386": True}
-    assert f"arena: {facts['arena_bytes']:,} B" in out
+    assert f"ZBT_SRAM23: {facts['arena_bytes']:,} B" in out
 
 
 def test_the_documents_show_what_the_commands_print(call: Call, tmp_path: Path) -> None:

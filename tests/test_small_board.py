@@ -17,13 +17,14 @@ from edgewright.pipeline import plan
 
 
 def with_ram(folder: Path, ram_bytes: int) -> Target:
-    """The emulated Cortex-M4F, as if it had less RAM."""
+    """The emulated Cortex-M4F, as if it had one RAM, and a smaller one."""
     source = load_target("mps2-an386").folder
     folder = folder / "mps2-an386"
     shutil.copytree(source, folder)
     text = (folder / "target.toml").read_text(encoding="utf-8")
     text, changes = re.subn(r"(origin = 0x2000_0000\nbytes = )\S+", rf"\g<1>{ram_bytes}", text)
     assert changes == 1
+    text = re.sub(r'\[\[memory\]\]\nname = "(BRAM|PSRAM)"\n([a-z].*\n)+', "", text)
     (folder / "target.toml").write_text(text, encoding="utf-8")
     return load_target(str(folder))
 

@@ -24,7 +24,6 @@ KINDS: Mapping[Kind, str] = {
     "input": "input", "output": "output", "activation": "activation", "window": "window of a band",
     "scratch": "scratch", "weights": "weights",
 }  # fmt: skip
-ARENA = "arena"
 NAME_LENGTH = 28
 
 
@@ -206,18 +205,23 @@ def _cut(text: str, length: int) -> str:
 
 def memory_map(plan: Plan, title: str) -> MemoryMap:
     """Return the map of a plan."""
-    program, regions = plan.draft.placed, (MapRegion(ARENA, plan.arena_bytes),)
-    rows = _rows(program, plan.offsets)
+    program = plan.draft.placed
+    regions = tuple(MapRegion(arena.region, arena.bytes) for arena in plan.arenas)
+    offsets = {root: at - plan.arena(root).start for root, at in plan.offsets.items()}
+    rows = _rows(program, offsets)
+    staged = {stage.piece for stage in plan.stages.values()}
     scratch = set(plan.draft.scratch.values())
     pieces = []
     for life in plan.lifetimes:
-        offset = plan.offsets[life.root]
+        offset = offsets[life.root]
         found = tuple(rows.get(life.root, ()))
-        if life.root in scratch:
+        if life.root in scratch or life.root in staged:
             end = offset + life.size_bytes
-            found = (MapRow(life.root, life.root, "scratch", offset, end, life.first, life.last),)
+            what: Kind = "weights" if life.root in staged else "scratch"
+            found = (MapRow(life.root, life.root, what, offset, end, life.first, life.last),)
         kind = max(found, key=lambda row: row.end - row.start).kind
-        pieces.append(MapPiece(life.root, ARENA, offset, life.size_bytes, life.first, life.last, kind, found))
+        region = plan.regions[life.root]
+        pieces.append(MapPiece(life.root, region, offset, life.size_bytes, life.first, life.last, kind, found))
     graph = program.graph
     ports: tuple[tuple[Kind, tuple[str, ...]], ...] = (("input", graph.inputs), ("output", graph.outputs))
     outside = tuple(
