@@ -17,7 +17,7 @@ from edgewright.passes import run_passes
 from edgewright.plan import Placement, Plan, PlanOptions, Region, make_plan
 from edgewright.plan.check import check_plan
 from edgewright.plan.lifetimes import Lifetime
-from edgewright.plan.pack import ARENA_ALIGN_BYTES
+from edgewright.plan.pack import ARENA_ALIGN_BYTES, Packing
 from edgewright.plan.regions import NoRoomError, lay_out, place_constants
 from edgewright.plan.touches import Constant, constants_of
 
@@ -30,7 +30,7 @@ def check_arenas(plan: Plan, regions: tuple[Region, ...]) -> None:
     start = 0
     for arena in plan.arenas:
         assert arena.start == start
-        assert arena.bytes % ARENA_ALIGN_BYTES == 0
+        assert arena.start % ARENA_ALIGN_BYTES == 0
         assert arena.lower_bound_bytes <= arena.bytes
         assert rooms[arena.region].holds(arena.bytes)
         start = arena.end
@@ -128,14 +128,14 @@ def test_what_fits_no_region_fits_two() -> None:
     pieces = [Lifetime("a", 96, 0, 1), Lifetime("b", 96, 0, 1), Lifetime("c", 40, 1, 2)]
     touches = {"a": 96, "b": 960, "c": 40}
     regions = (Region("FAST", 112), Region("SLOW", 160, 3))
-    layout = lay_out(pieces, touches, {}, regions, ({"a": 0, "b": 96, "c": 192}, 240))
+    layout = lay_out(pieces, touches, {}, regions, Packing({"a": 0, "b": 96, "c": 192}, 240, 232, ""))
     assert layout.regions == {"b": "FAST", "a": "SLOW", "c": "SLOW"}
     assert [(arena.region, arena.start, arena.bytes) for arena in layout.arenas] == [("FAST", 0, 96), ("SLOW", 96, 144)]
     with pytest.raises(NoRoomError, match=r"no RAM is left for 'a' \(96 B\).*'FAST' 112 B, 'SLOW' 80 B"):
-        lay_out(pieces, touches, {}, (regions[0], Region("SLOW", 80, 3)), ({}, 240))
+        lay_out(pieces, touches, {}, (regions[0], Region("SLOW", 80, 3)), Packing({}, 240, 232, ""))
     with pytest.raises(NoRoomError, match="no RAM is left for 'b'"):
-        lay_out(pieces, touches, {"a": "FAST", "b": "FAST"}, regions, ({}, 240))
-    (arena,) = lay_out(pieces, touches, {}, regions[:1], ({"a": 0, "b": 96, "c": 192}, 240)).arenas
+        lay_out(pieces, touches, {"a": "FAST", "b": "FAST"}, regions, Packing({}, 240, 232, ""))
+    (arena,) = lay_out(pieces, touches, {}, regions[:1], Packing({"a": 0, "b": 96, "c": 192}, 240, 232, "")).arenas
     assert arena.bytes == 240  # the only region takes what does not fit, and the pipeline says so
 
 
