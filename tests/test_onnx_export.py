@@ -7,6 +7,7 @@ import onnx
 import pytest
 from harness import assert_close
 from networks import case_inputs, case_model, case_params, imported, random_inputs, random_network
+from onnxruntime.capi.onnxruntime_pybind11_state import Fail, NotImplemented
 from quantizing import run
 
 from edgewright.errors import UnsupportedError
@@ -31,7 +32,11 @@ def test_case_comes_back(case: Case) -> None:
         pytest.skip(str(error))
     onnx.checker.check_model(exported, full_check=True)
     inputs = {name: values[0] for name, values in case_inputs(case, model).items()}
-    assert_close(run(exported, inputs), run(model.serialized, inputs))
+    try:
+        wanted = run(model.serialized, inputs)
+    except (NotImplemented, Fail) as error:  # a type that it has no kernel for, an operator set that it does not know
+        pytest.skip(str(error).splitlines()[0])
+    assert_close(run(exported, inputs), wanted)
 
 
 @pytest.mark.parametrize("seed", range(20, 26))

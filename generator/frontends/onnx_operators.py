@@ -147,11 +147,16 @@ def _as_it_is(writer: Writer, node: Node, inputs: Sequence[str], output: str) ->
 
 
 def _check_opset(writer: Writer, node: Node) -> None:
-    """Refuse an operator that is newer than the operator set written. Raises: UnsupportedError."""
+    """Refuse an operator, or operands, newer than the operator set written. Raises: UnsupportedError."""
     try:
-        get_schema(node.op, writer.opset)
+        wanted = [parameter.types for parameter in get_schema(node.op, writer.opset).inputs]
     except SchemaError:
         raise UnsupportedError(f"{describe(node)}: not in ONNX operator set {writer.opset}") from None
+    for name, types in zip(node.inputs, wanted, strict=False):
+        dtype = writer.graph.tensors[name].dtype
+        spelling = {DType.F32: "float", DType.F64: "double"}.get(dtype, dtype.value)
+        if f"tensor({spelling})" not in types:
+            raise UnsupportedError(f"{describe(node)}: {dtype.value} is not in ONNX operator set {writer.opset}")
 
 
 @exports("Clamp")
@@ -166,6 +171,7 @@ def _softmax(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> 
 
 @exports(*(name for name in Operator.registry if name.startswith("Reduce")))
 def _reduce(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    _check_opset(writer, node)
     axes = [int(axis) for axis in node.attrs["axes"]]
     if writer.opset >= (13 if node.op == "ReduceSum" else 18):
         name = writer.constant(f"{output}_axes", np.array(axes, np.int64))

@@ -50,16 +50,16 @@ EW_INTEGER_TYPES(EW_INTEGER_ARITHMETIC)
 #define EW_SIGNED_DIVISION(S, T, U)                                        \
     EW_INLINE T ew_value_div_##S(T a, T b)                                 \
     {                                                                      \
-        return b == 0 ? 0 : b == -1 ? (T)(0 - (U)a) : (T)(a / b);          \
+        return (T)(b == 0 ? 0 : b == -1 ? (T)(0 - (U)a) : a / b);          \
     }                                                                      \
     EW_INLINE T ew_value_fmod_##S(T a, T b)                                \
     {                                                                      \
-        return b == 0 || b == -1 ? 0 : (T)(a % b);                         \
+        return (T)(b == 0 || b == -1 ? 0 : a % b);                         \
     }                                                                      \
     EW_INLINE T ew_value_mod_##S(T a, T b)                                 \
     {                                                                      \
         const T rest = ew_value_fmod_##S(a, b);                            \
-        return rest != 0 && (rest < 0) != (b < 0) ? (T)(rest + b) : rest;  \
+        return (T)(rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest);  \
     }                                                                      \
     EW_INLINE T ew_value_prelu_##S(T a, T b)                               \
     {                                                                      \
@@ -73,11 +73,11 @@ EW_INTEGER_TYPES(EW_INTEGER_ARITHMETIC)
 #define EW_UNSIGNED_DIVISION(S, T, U)                                      \
     EW_INLINE T ew_value_div_##S(T a, T b)                                 \
     {                                                                      \
-        return b == 0 ? 0 : (T)(a / b);                                    \
+        return (T)(b == 0 ? 0 : a / b);                                    \
     }                                                                      \
     EW_INLINE T ew_value_mod_##S(T a, T b)                                 \
     {                                                                      \
-        return b == 0 ? 0 : (T)(a % b);                                    \
+        return (T)(b == 0 ? 0 : a % b);                                    \
     }                                                                      \
     EW_INLINE T ew_value_prelu_##S(T a, T b)                               \
     {                                                                      \

@@ -23,12 +23,12 @@
     }                                                                           \
     EW_INLINE T ew_value_shift_left_##S(T a, T b)                               \
     {                                                                           \
-        return (U)b >= 8 * sizeof(T) ? 0 : (T)((U)a << (U)b);                   \
+        return (T)((U)b >= 8 * sizeof(T) ? 0 : (U)a << (U)b);                   \
     }                                                                           \
     EW_INLINE T ew_value_shift_right_##S(T a, T b)                              \
     {                                                                           \
         const U bits = (U)b >= 8 * sizeof(T) ? (U)(8 * sizeof(T) - 1) : (U)b;   \
-        return (U)b >= 8 * sizeof(T) && (T)(0 - (U)1) > 0 ? 0 : (T)(a >> bits); \
+        return (T)((U)b >= 8 * sizeof(T) && (T)(0 - (U)1) > 0 ? 0 : a >> bits); \
     }                                                                           \
     EW_BROADCAST_KERNEL(ew_bitwise_and_##S, T, T, T, ew_value_bitwise_and_##S)  \
     EW_BROADCAST_KERNEL(ew_bitwise_or_##S, T, T, T, ew_value_bitwise_or_##S)    \

@@ -18,7 +18,7 @@
     }                                                           \
     EW_INLINE T ew_value_abs_##S(T x)                           \
     {                                                           \
-        return x < 0 ? (T)(0 - (U)x) : x;                       \
+        return (T)(x < 0 ? (T)(0 - (U)x) : x);                  \
     }                                                           \
     EW_INLINE T ew_value_sign_##S(T x)                          \
     {                                                           \
