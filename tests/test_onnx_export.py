@@ -31,7 +31,7 @@ def test_case_comes_back(case: Case) -> None:
     except UnsupportedError as error:  # dilated average pools, odd resizes
         pytest.skip(str(error))
     onnx.checker.check_model(exported, full_check=True)
-    inputs = {name: values[0] for name, values in case_inputs(case, model).items()}
+    inputs = {name: np.asarray(values[0]) for name, values in case_inputs(case, model).items()}
     try:
         wanted = run(model.serialized, inputs)
     except (NotImplemented, Fail) as error:  # a type that it has no kernel for, an operator set that it does not know

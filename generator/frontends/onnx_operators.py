@@ -77,13 +77,13 @@ def _clamped(writer: Writer, node: Node, output: str, write: Callable[[str], obj
     _clamp(writer, inner, output, low, high)
 
 
-def _clamp(writer: Writer, value: str, output: str, low: float, high: float) -> None:
+def _clamp(writer: Writer, value: str, output: str, low: float, high: float, dtype: DType = DType.F32) -> None:
     """Write Relu, or Clip."""
     if (low, high) == (0.0, math.inf):
         writer.add("Relu", (value,), output)
         return
     bounds = [
-        "" if math.isinf(bound) else writer.constant(f"{output}_{which}", np.array(bound, np.float32))
+        "" if math.isinf(bound) else writer.constant(f"{output}_{which}", np.array(bound, dtype.numpy))
         for which, bound in (("min", low), ("max", high))
     ]
     writer.add("Clip", (value, *bounds), output)
@@ -161,7 +161,8 @@ def _check_opset(writer: Writer, node: Node) -> None:
 
 @exports("Clamp")
 def _clamp_node(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    _clamp(writer, inputs[0], output, node.attrs.get("min", FREE[0]), node.attrs.get("max", FREE[1]))
+    dtype = writer.graph.tensors[node.output].dtype
+    _clamp(writer, inputs[0], output, node.attrs.get("min", FREE[0]), node.attrs.get("max", FREE[1]), dtype)
 
 
 @exports("Softmax", "LogSoftmax", "Hardmax")
