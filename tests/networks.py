@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.frontends.onnx import Model, import_onnx
 from edgewright.frontends.reference import run_reference
-from edgewright.ops import CASES, Case
+from edgewright.ops import CASES, Case, Fixed
 
 SEED = 20260101
 
@@ -33,6 +33,9 @@ def case_model(case: Case) -> onnx.ModelProto:
         names.append(name)
         if isinstance(item, tuple):
             inputs.append(helper.make_tensor_value_info(name, elem_type, item))
+        elif isinstance(item, Fixed):
+            fixed_type = helper.np_dtype_to_tensor_dtype(item.values.dtype)
+            inputs.append(helper.make_tensor_value_info(name, fixed_type, item.values.shape))
         elif item is not None:
             initializers.append(numpy_helper.from_array(np.asarray(item), name))
     attrs = dict(case.attrs)
@@ -73,6 +76,9 @@ def make_model(
         result = onnx.shape_inference.infer_shapes(model)
         del model.graph.output[:]
         model.graph.output.extend(result.graph.output)
+    for output in model.graph.output:
+        if not output.type.tensor_type.elem_type:  # operators that onnx knows no types of: those of their input
+            output.type.tensor_type.elem_type = inputs[0].type.tensor_type.elem_type
     return model
 
 
@@ -104,6 +110,15 @@ def random_inputs(
         else:
             numbers = rng.standard_normal(shape).astype(tensor.dtype.numpy)
             inputs[name] = np.abs(numbers) if positive else numbers
+    return inputs
+
+
+def case_inputs(case: Case, model: Model, samples: int = 1) -> dict[str, np.ndarray]:
+    """Random numbers, and what the case fixes. Shapes: (samples, *the input's own shape)."""
+    inputs = random_inputs(model, samples, positive=case.positive)
+    for index, item in enumerate(case.inputs):
+        if isinstance(item, Fixed):
+            inputs[f"in{index}"] = np.stack([item.values] * samples)
     return inputs
 
 

@@ -26,7 +26,7 @@ from edgewright.errors import EdgewrightError, ModelError, ShapeError, Unsupport
 from edgewright.frontends.onnx_folding import FOLDED_BY_ONNX, check_elements, evaluate_node
 from edgewright.frontends.onnx_shapes import pinned_model, pinned_shape, with_output_shapes
 from edgewright.ir import Array, DType, Editor, Graph, Node, Tensor, TensorType
-from edgewright.ops import ONNX_IMPORTERS, operator
+from edgewright.ops import ONNX_IMPORTERS, REFUSED, operator
 from edgewright.ops.core import Importer
 
 OLDEST_OPSET = 7
@@ -262,6 +262,9 @@ class _Importer:
 
     @staticmethod
     def _no_such_operator(proto: onnx.NodeProto, label: str) -> str:
+        reason = REFUSED.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
+        if reason is not None:
+            return f"{label}: {reason}"
         return f"{label}: operator {proto.domain + '.' if proto.domain else ''}{proto.op_type}"
 
     def _convert(self, proto: onnx.NodeProto, name: str, importer: Importer | None, label: str) -> None:
@@ -321,7 +324,7 @@ class _Foreign:
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
-        if self.op_type == "Cast" and attribute.name == "to":
+        if attribute.name in ("to", "dtype") and isinstance(value, int):
             return _dtype(value) or f"type number {value}"
         if isinstance(value, onnx.TensorProto):
             return onnx.numpy_helper.to_array(value)
@@ -349,7 +352,7 @@ class _Foreign:
 
     def emit(self, op: str, inputs: Sequence[str], final: int | None = None, **attrs: Any) -> str:
         hint = f"{self.name}/{op}" if final is None else self._proto.output[final]
-        (output,) = self._emit(op, inputs, [hint], attrs)
+        output = self._emit(op, inputs, [hint], attrs)[0]
         if final is not None:
             self._importer.names[self._proto.output[final]] = output
         return output

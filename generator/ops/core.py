@@ -52,8 +52,15 @@ class KernelCall:
 
 
 @dataclass(frozen=True, eq=False)
+class Fixed:
+    """A graph input of a test case that always has these values: indices, mostly."""
+
+    values: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
-    """A test of one ONNX node: `inputs` are graph inputs (shape or `Given`), constants (arrays) or None."""
+    """A test of one ONNX node: `inputs` are graph inputs (a shape or `Fixed`), constants (arrays) or None."""
 
     op_type: str
     name: str
@@ -184,6 +191,7 @@ class ForeignNode(Protocol):
 
 Importer = Callable[[Any], None]
 ONNX_IMPORTERS: dict[str, Importer] = {}
+REFUSED: dict[str, str] = {}  # ONNX operators that no static program can have, and why
 CASES: list[Case] = []
 
 
@@ -198,6 +206,11 @@ def from_onnx(*op_types: str) -> Callable[[Importer], Importer]:
         return function
 
     return register
+
+
+def refuse(reason: str, *op_types: str) -> None:
+    """Say why these ONNX operators have no importer."""
+    REFUSED.update(dict.fromkeys(op_types, reason))
 
 
 def cases(*items: Case) -> None:
