@@ -375,10 +375,11 @@ class _Foreign:
             self.unsupported(f"{self.op_type} on {first.dtype.value}")
         results = rule.infer(node, tensors)
         wanted = [*hints, *[""] * (len(results) - len(hints))]
+        folds = rule.folds_at_import and all(tensor is None or tensor.data is not None for tensor in tensors)
         empty = next((result.shape for result in results if math.prod(result.shape) == 0), None)
-        if empty is not None:
+        if empty is not None and not folds:
             self.unsupported(f"its result has shape {list(empty)}, no elements")
-        if rule.folds_at_import and all(tensor is None or tensor.data is not None for tensor in tensors):
+        if folds:
             check_elements(sum(math.prod(result.shape) for result in results))
             arrays = rule.evaluate(node, [None if tensor is None else tensor.data for tensor in tensors])
             return [hint and editor.add_constant(hint, array) for hint, array in zip(wanted, arrays, strict=True)]

@@ -28,6 +28,7 @@ from edgewright.ops.core import (
     ints,
     normalize_axis,
     padded_to_max_rank,
+    refuse,
     required,
     weights,
 )
@@ -292,6 +293,8 @@ def _one_hot(foreign: Any) -> None:
 def _at(*values: Any, dtype: str = "int64") -> Fixed:
     return Fixed(np.array(values, dtype))
 
+
+refuse("the shape of its result depends on the numbers it reads", "NonZero", "Unique")
 
 _RAGGED = np.array([True, False, True, True])
 cases(

@@ -200,8 +200,8 @@ def _split(foreign: Any) -> None:
     if parts is None:
         count = foreign.attrs.get("num_outputs", count)
         chunk = -(-size // count)
-        parts = [min(chunk, size - chunk * i) for i in range(count)]
-    if sum(parts) != size or min(parts) < 1 or len(parts) < foreign.n_outputs:
+        parts = [max(min(chunk, size - chunk * i), 0) for i in range(count)]
+    if sum(parts) != size or min(parts) < 0 or len(parts) < foreign.n_outputs:
         raise ShapeError(f"parts of {parts} do not split a size of {size} into {foreign.n_outputs} outputs")
     start = 0
     for index, part in enumerate(parts):
@@ -209,6 +209,8 @@ def _split(foreign: Any) -> None:
         starts[axis], sizes[axis] = start, part
         start += part
         if index < foreign.n_outputs and foreign.output_is_used(index):
+            if not part:
+                foreign.unsupported(f"its output number {index} has no elements")
             steps = (1,) * len(x.shape)
             foreign.emit("Slice", [x.name], final=index, starts=tuple(starts), steps=steps, sizes=tuple(sizes))
 
@@ -258,6 +260,9 @@ class Concat(Operator):
 def _concat(foreign: Any) -> None:
     parts = [foreign.tensor(i) for i in range(foreign.n_inputs)]
     axis = normalize_axis(foreign.attrs["axis"], len(parts[0].shape), "Concat")
+    rests = {(*x.shape[:axis], *x.shape[axis + 1 :]) for x in parts}
+    if len(rests) == 1 and any(x.elements for x in parts):
+        parts = [x for x in parts if x.elements]
     foreign.emit("Concat", [x.name for x in parts], final=0, axis=axis)
 
 
