@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 from conftest import DIGITS, DIGITS_TEST, WARNINGS, need
 from harness import assert_close, compile_model, emitted, run_library
-from networks import SEED, all_cases, case_id, case_model, expected, imported, random_inputs, random_network
+from networks import (
+    SEED,
+    all_cases,
+    case_id,
+    case_inputs,
+    case_model,
+    expected,
+    imported,
+    random_inputs,
+    random_network,
+)  # fmt: skip
 
 from edgewright.boards import load_target
 from edgewright.build import write_project
@@ -146,7 +156,7 @@ def sanitized_run(tree: SourceTree, folder: Path, inputs: dict[str, np.ndarray])
 def test_every_operator_under_sanitizers(case: object, tmp_path: Path) -> None:
     need("gcc")
     model = imported(case_model(case))
-    inputs = random_inputs(model, positive=case.positive)
+    inputs = case_inputs(case, model)
     assert_close(sanitized_run(emitted(model), tmp_path / "p", inputs), expected(model, inputs))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 from harness import assert_close
-from networks import all_cases, case_id, case_inputs, case_model, imported, random_inputs, random_network
+from networks import NOT_BY_ORT, all_cases, case_id, case_inputs, case_model, imported, random_inputs, random_network
 from quantizing import run
 
 from edgewright.errors import UnsupportedError
@@ -15,7 +15,6 @@ from edgewright.frontends.onnx_operators import EXPORTERS
 from edgewright.ops import Case, Operator
 from edgewright.quantization.prepare import prepare
 
-NOT_BY_ORT = {"LRN-even", "OneHot-axis", "OneHot-floats"}  # types and sizes that it does not have
 CASES = [
     case for case in all_cases() if not case.attrs.get("layout")  # which ONNX Runtime does not have
     if case_id(case) not in NOT_BY_ORT

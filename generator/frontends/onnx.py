@@ -221,6 +221,9 @@ class _Importer:
             if value.name not in self.names:
                 raise ModelError(f"no node makes the model's output '{value.name}'")
             name = self.names[value.name]
+            if not self.editor.tensors[name].elements:
+                shape = list(self.editor.tensors[name].shape)
+                raise UnsupportedError(f"the model's output '{value.name}' has shape {shape}, no elements")
             if name in outputs or name in self.editor.inputs or self.editor.tensors[name].data is not None:
                 name = self._copied(name)
             outputs.append(name)
