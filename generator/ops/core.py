@@ -82,6 +82,7 @@ class Operator:
     fuses_activation: ClassVar[bool] = False  # takes act_min and act_max
     elementwise: ClassVar[bool] = False  # unary, and the position of an element does not matter
     moves: ClassVar[bool] = False  # only moves elements, of any type: the output has the inputs' type and scale
+    picks: ClassVar[bool] = False  # the same of the first input alone, by what the others say
     rounds_once: ClassVar[bool] = False  # a float result is one float32 operation of elements: the same bits anywhere
     zeros: ClassVar[tuple[str, ...] | None] = None  # attributes: zero points of an integer operator's first inputs
     rows: ClassVar[str] = ""  # how output rows come from input rows: see `ROWS`
@@ -128,6 +129,12 @@ class Operator:
     def attr(self, node: Node, name: str) -> Any:
         """Return an attribute, or its default."""
         return node.attrs.get(name, self.attributes[name])
+
+
+def moved_inputs(node: Node) -> tuple[str, ...]:
+    """The inputs whose elements the node only moves: the output has their type and scale. None for what computes."""
+    rule = operator(node.op)
+    return node.inputs if rule.moves else node.inputs[:1] if rule.picks else ()
 
 
 def operator(name: str) -> Operator:

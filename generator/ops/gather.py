@@ -52,6 +52,7 @@ def check_constant_indices(node: Node, indices: Tensor, sizes: Shape) -> None:
 
 
 class _Gather(Operator):
+    picks = True
     rounds_once = True
     arity = (2, 2)
     dtypes = frozenset(DType)

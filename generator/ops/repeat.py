@@ -154,6 +154,7 @@ class ReverseSequence(Operator):
     """
 
     name = "ReverseSequence"
+    picks = True
     rounds_once = True
     arity = (2, 2)
     attributes = {"batch_axis": ..., "time_axis": ...}
