@@ -8,6 +8,7 @@ import numpy as np
 
 from edgewright.ir import Array, DType, Graph, Node
 from edgewright.ops import operator
+from edgewright.ops.core import moved_inputs
 from edgewright.ops.q_core import QUANTIZED
 
 
@@ -49,7 +50,7 @@ def float_islands(graph: Graph) -> tuple[Node, ...]:
         return ()
     return tuple(
         node for node in graph.nodes
-        if not operator(node.op).moves and node.op not in ("Quantize", "Dequantize")
+        if not moved_inputs(node) and node.op not in ("Quantize", "Dequantize")
         and graph.tensors[node.output].dtype not in QUANTIZED
     )  # fmt: skip
 
@@ -92,7 +93,7 @@ def output_steps(graph: Graph) -> tuple[float | None, ...]:
         if graph.tensors[name].dtype in QUANTIZED:
             return 1.0
         node = producers.get(name)
-        while node is not None and operator(node.op).moves:
+        while node is not None and moved_inputs(node):
             node = producers.get(node.inputs[0])
         return float(node.attrs["scale"]) if node is not None and node.op == "Dequantize" else None
 

@@ -22,7 +22,8 @@ NOT_BY_ONNX = {
     "Pad-crop", "ConvTranspose-grouped", "ConvTranspose-output_shape", "Softmax-opset_11", "LogSoftmax-opset_11",
     "Hardmax-opset_11",
     "LSTM-clip", "LSTM-input_forget", "GRU-clip", "Resize-nearest_tensorflow", "Resize-opset_10",
-    "Resize-opset_10_linear", "Upsample-opset_7",
+    "Resize-opset_10_linear", "Upsample-opset_7", "Scatter-plain", "GlobalLpPool-image", "GlobalLpPool-p_1",
+    "GatherElements-first", "GatherElements-integers", "LpNormalization-l1",
 }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from edgewright.errors import EdgewrightError, ModelError, ShapeError, Unsupport
 from edgewright.frontends.onnx_folding import FOLDED_BY_ONNX, check_elements, evaluate_node
 from edgewright.frontends.onnx_shapes import pinned_model, pinned_shape, with_output_shapes
 from edgewright.ir import Array, DType, Editor, Graph, Node, Tensor, TensorType
-from edgewright.ops import ONNX_IMPORTERS, operator
+from edgewright.ops import ONNX_IMPORTERS, REFUSED, operator
 from edgewright.ops.core import Importer
 
 OLDEST_OPSET = 7
@@ -221,6 +221,9 @@ class _Importer:
             if value.name not in self.names:
                 raise ModelError(f"no node makes the model's output '{value.name}'")
             name = self.names[value.name]
+            if not self.editor.tensors[name].elements:
+                shape = list(self.editor.tensors[name].shape)
+                raise UnsupportedError(f"the model's output '{value.name}' has shape {shape}, no elements")
             if name in outputs or name in self.editor.inputs or self.editor.tensors[name].data is not None:
                 name = self._copied(name)
             outputs.append(name)
@@ -262,6 +265,9 @@ class _Importer:
 
     @staticmethod
     def _no_such_operator(proto: onnx.NodeProto, label: str) -> str:
+        reason = REFUSED.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
+        if reason is not None:
+            return f"{label}: {reason}"
         return f"{label}: operator {proto.domain + '.' if proto.domain else ''}{proto.op_type}"
 
     def _convert(self, proto: onnx.NodeProto, name: str, importer: Importer | None, label: str) -> None:
@@ -321,7 +327,7 @@ class _Foreign:
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
-        if self.op_type == "Cast" and attribute.name == "to":
+        if attribute.name in ("to", "dtype") and isinstance(value, int):
             return _dtype(value) or f"type number {value}"
         if isinstance(value, onnx.TensorProto):
             return onnx.numpy_helper.to_array(value)
@@ -349,7 +355,7 @@ class _Foreign:
 
     def emit(self, op: str, inputs: Sequence[str], final: int | None = None, **attrs: Any) -> str:
         hint = f"{self.name}/{op}" if final is None else self._proto.output[final]
-        (output,) = self._emit(op, inputs, [hint], attrs)
+        output = self._emit(op, inputs, [hint], attrs)[0]
         if final is not None:
             self._importer.names[self._proto.output[final]] = output
         return output
@@ -372,10 +378,11 @@ class _Foreign:
             self.unsupported(f"{self.op_type} on {first.dtype.value}")
         results = rule.infer(node, tensors)
         wanted = [*hints, *[""] * (len(results) - len(hints))]
+        folds = rule.folds_at_import and all(tensor is None or tensor.data is not None for tensor in tensors)
         empty = next((result.shape for result in results if math.prod(result.shape) == 0), None)
-        if empty is not None:
+        if empty is not None and not folds:
             self.unsupported(f"its result has shape {list(empty)}, no elements")
-        if rule.folds_at_import and all(tensor is None or tensor.data is not None for tensor in tensors):
+        if folds:
             check_elements(sum(math.prod(result.shape) for result in results))
             arrays = rule.evaluate(node, [None if tensor is None else tensor.data for tensor in tensors])
             return [hint and editor.add_constant(hint, array) for hint, array in zip(wanted, arrays, strict=True)]

@@ -14,6 +14,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.errors import InternalError, UnsupportedError
+from edgewright.frontends import onnx_exporters as _onnx_exporters  # noqa: F401 - adds to EXPORTERS
 from edgewright.frontends.onnx_operators import EXPORTERS, elem_type, is_gemm
 from edgewright.ir import Array, DType, Graph, Node
 from edgewright.ops.core import describe

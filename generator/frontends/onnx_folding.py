@@ -16,14 +16,21 @@ from edgewright.ir import Array, Tensor
 
 MAX_FOLDED_ELEMENTS = 1 << 25  # a constant computed at import is refused beyond this
 
-# What ONNX's own evaluator computes where it reads constants only and we have no kernel for it: the operators of
-# shape arithmetic. Not others: it has been found wrong on pooling, Softmax and BatchNormalization of old operator sets.
-FOLDED_BY_ONNX = frozenset(
+_BROADCASTING = frozenset(
     """
-    Abs Add And Cast Ceil Constant ConstantOfShape Div Equal Exp Expand Floor Gather GatherElements GatherND Greater
-    GreaterOrEqual Less LessOrEqual Log Max Min Mod Mul Neg Not Or Pow Range Reciprocal ReduceMax ReduceMin ReduceProd
-    ReduceSum Round Sign Sqrt Sub Tile Where
+    Abs Add And Cast Ceil Cos Div Equal Exp Floor Greater GreaterOrEqual Less LessOrEqual Log Max Min Mod Mul Neg Not Or
+    Pow Reciprocal Round Sign Sin Sqrt Sub Sum Where Xor
     """.split()  # noqa: SIM905 - a list of fifty strings is harder to read
+)
+# What ONNX's own evaluator computes where it reads constants only and we have no kernel for it, or refuse its result,
+# which may be empty: the operators of shape arithmetic. Not others: it has been found wrong on pooling, Softmax and
+# BatchNormalization of old operator sets.
+FOLDED_BY_ONNX = _BROADCASTING | frozenset(
+    """
+    ArgMax ArgMin Compress Concat Constant ConstantOfShape CumSum Expand Flatten Gather GatherElements GatherND Identity
+    NonZero Range ReduceMax ReduceMin ReduceProd ReduceSum Reshape ScatterElements ScatterND Slice Split Squeeze Tile
+    Transpose Unique Unsqueeze
+    """.split()  # noqa: SIM905
 )
 
 
@@ -67,10 +74,10 @@ def _check_folded_size(proto: onnx.NodeProto, tensors: Sequence[Tensor]) -> None
         elements = int(abs((limit - first) / delta)) if delta else 0
     elif proto.op_type.startswith("Gather"):
         elements = arrays[0].size * max(arrays[1].size, 1)
-    elif arrays:
+    elif proto.op_type in _BROADCASTING and arrays:
         elements = math.prod(np.broadcast_shapes(*(a.shape for a in arrays)))
-    else:
-        elements = 0
+    else:  # at most so many numbers, of so many axes each (NonZero)
+        elements = sum(a.size * max(a.ndim, 1) for a in arrays)
     check_elements(elements)
 
 

@@ -66,7 +66,7 @@ def elem_type(dtype: DType) -> int:
     return int(helper.np_dtype_to_tensor_dtype(dtype.numpy))
 
 
-def _clamped(writer: Writer, node: Node, output: str, write: Callable[[str], object]) -> None:
+def clamped(writer: Writer, node: Node, output: str, write: Callable[[str], object]) -> None:
     """Write an operator, and its fused activation behind it."""
     low, high = node.attrs.get("act_min", FREE[0]), node.attrs.get("act_max", FREE[1])
     if (low, high) == FREE:
@@ -101,7 +101,7 @@ def _plain_value(value: Any) -> Any:
 @exports("Conv", "ConvTranspose")
 def _conv(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
     attrs = _window(node, "kernel", "strides", "dilations", "pads", "group", "output_padding")
-    _clamped(writer, node, output, lambda to: writer.add(node.op, inputs, to, node.name, **attrs))
+    clamped(writer, node, output, lambda to: writer.add(node.op, inputs, to, node.name, **attrs))
 
 
 @exports("MaxPool", "AveragePool")
@@ -111,7 +111,7 @@ def _pool(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> Non
         attrs["dilations"] = _plain_value(node.attrs["dilations"])
         if node.op == "AveragePool" and writer.opset < 19:
             raise UnsupportedError(f"{describe(node)}: dilations need ONNX operator set 19")
-    _clamped(writer, node, output, lambda to: writer.add(node.op, inputs, to, node.name, **attrs))
+    clamped(writer, node, output, lambda to: writer.add(node.op, inputs, to, node.name, **attrs))
 
 
 @exports("FullyConnected")
@@ -127,7 +127,7 @@ def _fully_connected(writer: Writer, node: Node, inputs: Sequence[str], output: 
         else:
             writer.add("MatMul", inputs[:2], to, node.name)
 
-    _clamped(writer, node, output, write)
+    clamped(writer, node, output, write)
 
 
 def is_gemm(graph: Graph, node: Node) -> bool:
@@ -137,7 +137,7 @@ def is_gemm(graph: Graph, node: Node) -> bool:
 
 @exports("Add", "Sub", "Mul", "Div")
 def _binary(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    _clamped(writer, node, output, lambda to: writer.add(node.op, inputs, to, node.name))
+    clamped(writer, node, output, lambda to: writer.add(node.op, inputs, to, node.name))
 
 
 @exports("MatMul", *(name for name, rule in Operator.registry.items() if rule.same_in_onnx))

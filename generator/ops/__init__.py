@@ -3,10 +3,12 @@
 from importlib import import_module
 from pathlib import Path
 
-from edgewright.ops.core import CASES, ONNX_IMPORTERS, Case, ForeignNode, KernelCall, Operator, operator
+from edgewright.ops.core import CASES, ONNX_IMPORTERS, REFUSED, Case, Fixed, ForeignNode, KernelCall, Operator, operator
 
 for _file in sorted(Path(__file__).parent.glob("*.py")):
     if _file.stem not in ("__init__", "core"):
         import_module(f"{__name__}.{_file.stem}")
 
-__all__ = ["CASES", "ONNX_IMPORTERS", "Case", "ForeignNode", "KernelCall", "Operator", "operator"]
+__all__ = [
+    "CASES", "ONNX_IMPORTERS", "REFUSED", "Case", "Fixed", "ForeignNode", "KernelCall", "Operator", "operator",
+]  # fmt: skip

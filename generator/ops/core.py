@@ -52,8 +52,15 @@ class KernelCall:
 
 
 @dataclass(frozen=True, eq=False)
+class Fixed:
+    """A graph input of a test case that always has these values: indices, mostly."""
+
+    values: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Case:
-    """A test of one ONNX node: `inputs` are graph inputs (shape or `Given`), constants (arrays) or None."""
+    """A test of one ONNX node: `inputs` are graph inputs (a shape or `Fixed`), constants (arrays) or None."""
 
     op_type: str
     name: str
@@ -79,6 +86,7 @@ class Operator:
     fuses_activation: ClassVar[bool] = False  # takes act_min and act_max
     elementwise: ClassVar[bool] = False  # unary, and the position of an element does not matter
     moves: ClassVar[bool] = False  # only moves elements, of any type: the output has the inputs' type and scale
+    picks: ClassVar[bool] = False  # the same of the first input alone, by what the others say
     rounds_once: ClassVar[bool] = False  # a float result is one float32 operation of elements: the same bits anywhere
     zeros: ClassVar[tuple[str, ...] | None] = None  # attributes: zero points of an integer operator's first inputs
     rows: ClassVar[str] = ""  # how output rows come from input rows: see `ROWS`
@@ -126,6 +134,12 @@ class Operator:
     def attr(self, node: Node, name: str) -> Any:
         """Return an attribute, or its default."""
         return node.attrs.get(name, self.attributes[name])
+
+
+def moved_inputs(node: Node) -> tuple[str, ...]:
+    """The inputs whose elements the node only moves: the output has their type and scale. None for what computes."""
+    rule = operator(node.op)
+    return node.inputs if rule.moves else node.inputs[:1] if rule.picks else ()
 
 
 def operator(name: str) -> Operator:
@@ -189,6 +203,7 @@ class ForeignNode(Protocol):
 
 Importer = Callable[[Any], None]
 ONNX_IMPORTERS: dict[str, Importer] = {}
+REFUSED: dict[str, str] = {}  # ONNX operators that no static program can have, and why
 CASES: list[Case] = []
 
 
@@ -203,6 +218,11 @@ def from_onnx(*op_types: str) -> Callable[[Importer], Importer]:
         return function
 
     return register
+
+
+def refuse(reason: str, *op_types: str) -> None:
+    """Say why these ONNX operators have no importer."""
+    REFUSED.update(dict.fromkeys(op_types, reason))
 
 
 def cases(*items: Case) -> None:

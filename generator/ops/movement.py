@@ -1,4 +1,4 @@
-"""Operators that only move elements: Transpose, Slice (and Split), Concat, Pad. Any data type but for Pad."""
+"""Operators that only move elements: Transpose, Slice (and Split), Concat, Pad. Any data type."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edgewright.ops.q_core import C_QTYPES
 from edgewright.ops.reshape import axes_of, copy_call
 
 
-def _copy(
+def strided_copy(
     graph: Graph, dims: Shape, x: str, y: str, x_strides: Shape, y_strides: Shape, x_offset: int, y_offset: int
 ) -> KernelCall:
     """A strided copy of elements, with the dense innermost axis as one block. Units: elements."""
@@ -79,7 +79,7 @@ class Transpose(Operator):
         x_strides = tuple(steps[axis] for axis in node.attrs["perm"])
         axis, first, _ = self.attr(node, "band") or (0, 0, 0)
         offset = first * x_strides[axis]
-        return (_copy(graph, y.shape, x.name, y.name, x_strides, dense_strides(y.shape), offset, 0),)
+        return (strided_copy(graph, y.shape, x.name, y.name, x_strides, dense_strides(y.shape), offset, 0),)
 
 
 @from_onnx("Transpose")
@@ -147,7 +147,7 @@ class Slice(Operator):
         steps = dense_strides(x.shape)
         x_strides = tuple(s * step for s, step in zip(steps, a["steps"], strict=True))
         offset = sum(s * start for s, start in zip(steps, a["starts"], strict=True))
-        return (_copy(graph, y.shape, x.name, y.name, x_strides, dense_strides(y.shape), offset, 0),)
+        return (strided_copy(graph, y.shape, x.name, y.name, x_strides, dense_strides(y.shape), offset, 0),)
 
     def permuted(self, node: Node, perm: Shape) -> Node | None:
         """The attributes are permuted along."""
@@ -200,8 +200,8 @@ def _split(foreign: Any) -> None:
     if parts is None:
         count = foreign.attrs.get("num_outputs", count)
         chunk = -(-size // count)
-        parts = [min(chunk, size - chunk * i) for i in range(count)]
-    if sum(parts) != size or min(parts) < 1 or len(parts) < foreign.n_outputs:
+        parts = [max(min(chunk, size - chunk * i), 0) for i in range(count)]
+    if sum(parts) != size or min(parts) < 0 or len(parts) < foreign.n_outputs:
         raise ShapeError(f"parts of {parts} do not split a size of {size} into {foreign.n_outputs} outputs")
     start = 0
     for index, part in enumerate(parts):
@@ -209,6 +209,8 @@ def _split(foreign: Any) -> None:
         starts[axis], sizes[axis] = start, part
         start += part
         if index < foreign.n_outputs and foreign.output_is_used(index):
+            if not part:
+                foreign.unsupported(f"its output number {index} has no elements")
             steps = (1,) * len(x.shape)
             foreign.emit("Slice", [x.name], final=index, starts=tuple(starts), steps=steps, sizes=tuple(sizes))
 
@@ -245,7 +247,7 @@ class Concat(Operator):
         for name in node.inputs:
             x = graph.tensors[name]
             offset = position * steps[axis]
-            calls.append(_copy(graph, x.shape, name, y.name, dense_strides(x.shape), steps, 0, offset))
+            calls.append(strided_copy(graph, x.shape, name, y.name, dense_strides(x.shape), steps, 0, offset))
             position += x.shape[axis]
         return tuple(calls)
 
@@ -258,6 +260,9 @@ class Concat(Operator):
 def _concat(foreign: Any) -> None:
     parts = [foreign.tensor(i) for i in range(foreign.n_inputs)]
     axis = normalize_axis(foreign.attrs["axis"], len(parts[0].shape), "Concat")
+    rests = {(*x.shape[:axis], *x.shape[axis + 1 :]) for x in parts}
+    if len(rests) == 1 and any(x.elements for x in parts):
+        parts = [x for x in parts if x.elements]
     foreign.emit("Concat", [x.name for x in parts], final=0, axis=axis)
 
 
@@ -270,7 +275,7 @@ class Pad(Operator):
     name = "Pad"
     moves = True
     arity = (1, 1)
-    dtypes = frozenset({DType.F32, *C_QTYPES})
+    dtypes = frozenset(DType)
     attributes = {"begins": ..., "ends": ..., "mode": "constant", "value": 0.0}
 
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
@@ -307,11 +312,19 @@ class Pad(Operator):
             "pads_before": padded_to_max_rank(node.attrs["begins"], where),
             "mode": _PAD_MODES[self.attr(node, "mode")],
         }  # fmt: skip
-        value, kind = self.attr(node, "value"), "f32" if x.dtype is DType.F32 else "q"
-        params.update({"value": float(value)} if kind == "f32" else {"value": int(value), "type": C_QTYPES[x.dtype]})
-        return (
-            KernelCall(f"ew_pad_{kind}", f"pad/ew_pad_{kind}.h", f"ew_pad_{kind}_params", params, (x.name, y.name)),
-        )
+        value = self.attr(node, "value")
+        arguments: tuple[str | Array, ...] = (x.name, y.name)
+        if x.dtype is DType.F32:
+            kind = "f32"
+            params["value"] = float(value)
+        elif x.dtype in C_QTYPES:
+            kind = "q"
+            params.update(value=int(value), type=C_QTYPES[x.dtype])
+        else:
+            kind = "any"
+            params["element_bytes"] = x.dtype.size_bytes
+            arguments = (x.name, np.array([value], x.dtype.numpy), y.name)
+        return (KernelCall(f"ew_pad_{kind}", f"pad/ew_pad_{kind}.h", f"ew_pad_{kind}_params", params, arguments),)
 
     def permuted(self, node: Node, perm: Shape) -> Node | None:
         """The pads are permuted along."""
@@ -332,7 +345,7 @@ def _pad(foreign: Any) -> None:
     else:
         pads = foreign.constant(1, "pads").reshape(-1).tolist()
         if foreign.has(2):
-            value = float(foreign.constant(2, "constant_value").reshape(()))
+            value = foreign.constant(2, "constant_value").reshape(()).item()
         axes = axes_of(foreign, 3, 18, rank) or axes
     if len(pads) != 2 * len(axes):
         raise ShapeError(f"pads {pads} does not have two numbers for each of {len(axes)} axes")
@@ -341,7 +354,7 @@ def _pad(foreign: Any) -> None:
     begins, ends = [0] * rank, [0] * rank
     for i, axis in enumerate(axes):
         begins[axis], ends[axis] = int(pads[i]), int(pads[i + len(axes)])
-    number = value if x.dtype is DType.F32 else int(value)
+    number = float(value) if x.dtype in (DType.F32, DType.F16, DType.F64) else int(value)
     foreign.emit("Pad", [x.name], final=0, begins=tuple(begins), ends=tuple(ends), mode=mode, value=number)
 
 
@@ -370,5 +383,8 @@ cases(
     Case("Pad", "axes", (given(2, 3, 4), ints(1, 2), np.float32(0), ints(2)), opset=18),
     Case("Pad", "int8", (given(3, 4), ints(1, 2, 0, 3), np.int8(-7)), dtype="int8"),
     Case("Pad", "uint8_edge", (given(3, 4), ints(1, 2, 0, 3)), {"mode": "edge"}, dtype="uint8"),
+    Case("Pad", "int64", (given(3, 4), ints(1, 2, 0, 3), np.array(2**40)), dtype="int64"),
+    Case("Pad", "bool", (given(3, 4), ints(1, 2, 0, 3), np.array(True)), opset=13, dtype="bool"),
+    Case("Pad", "int32_reflect", (given(3, 4), ints(1, 2, 2, 3)), {"mode": "reflect"}, dtype="int32"),
     Case("Pad", "opset_10", (given(1, 1, 3, 4),), {"pads": [0, 0, 1, 1, 0, 0, 2, 2], "value": 0.5}, opset=10),
 )  # fmt: skip

@@ -35,7 +35,9 @@ from edgewright.ops.window import (
 )
 
 
-class _Pool(Operator):
+class Pool(Operator):
+    """What pools share: shapes and windows."""
+
     arity = (1, 1)
     rows = "window"
     fuses_activation = True
@@ -79,7 +81,7 @@ class _Pool(Operator):
         )  # fmt: skip
 
 
-class MaxPool(_Pool):
+class MaxPool(Pool):
     """The largest element of each window. Source: ONNX MaxPool-22."""
 
     name = "MaxPool"
@@ -94,7 +96,7 @@ class MaxPool(_Pool):
         return [clamped(from_nchw(view.max(axis=(4, 5)), layout), self, node)]
 
 
-class AveragePool(_Pool):
+class AveragePool(Pool):
     """The mean of each window. Source: ONNX AveragePool-22."""
 
     name = "AveragePool"

@@ -13,11 +13,13 @@ import numpy as np
 
 from edgewright.ir import DType, Editor, Graph, Node
 from edgewright.ops import operator
+from edgewright.ops.core import moved_inputs
 from edgewright.ops.q_core import Q8
 
 
-def _keeps_type(node: Node) -> bool:
-    return operator(node.op).moves or node.op == "QMaxPool"
+def _same_type(node: Node) -> tuple[str, ...]:
+    """The inputs that are of the output's type, where it has no arithmetic of its own."""
+    return node.inputs if node.op == "QMaxPool" else moved_inputs(node)
 
 
 def choose_signedness(graph: Graph, dtype: DType) -> Graph:
@@ -46,8 +48,8 @@ def _free(graph: Graph, dtype: DType) -> set[str]:
     fixed = {*graph.inputs, *graph.outputs}
     fixed.update(name for name, tensor in graph.tensors.items() if tensor.data is not None)
     for node in graph.nodes:
-        if _keeps_type(node):
-            for name in node.inputs:
+        if _same_type(node):
+            for name in _same_type(node):
                 leader[find(name)] = find(node.output)
         elif node.op in ("QLSTM", "QGRU"):  # Y, Y_h and an LSTM's initial_h are of one type
             for name in (*node.outputs[:2], *(node.inputs[6:7] if node.op == "QLSTM" else ())):
@@ -64,7 +66,7 @@ def _free(graph: Graph, dtype: DType) -> set[str]:
 
 def _rewritten(editor: Editor, node: Node, chosen: set[str], dtype: DType, offset: int) -> Node:
     changes: dict[str, Any] = {}
-    if _keeps_type(node):
+    if _same_type(node):
         if node.output in chosen:
             keys = {"Pad": ("value",), "QMaxPool": ("act_min", "act_max")}.get(node.op, ())
             changes.update((key, node.attrs[key] + offset) for key in keys if key in node.attrs)

@@ -17,7 +17,7 @@ import numpy as np
 
 from edgewright.ir import Array, DType, Editor, Graph, Node, TensorType, live_nodes
 from edgewright.ops import operator
-from edgewright.ops.core import FREE, narrowed
+from edgewright.ops.core import FREE, moved_inputs, narrowed
 from edgewright.ops.q_core import FLOAT_RULES, Q8, QUANTIZED, OutputParams, Quantized, QuantizedConstant, limits
 from edgewright.passes.integer_tables import table_of
 
@@ -37,7 +37,7 @@ def lower_to_integers(graph: Graph) -> Graph:
 
 
 def _rewrite(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
-    if _goes_on_integers(node):
+    if _moved(node):
         return _on_integers(editor, node, producers)
     if node.op != "Quantize":
         return False
@@ -90,18 +90,21 @@ def _as_table(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     return True
 
 
-def _goes_on_integers(node: Node) -> bool:
-    return operator(node.op).moves or node.op == "MaxPool"
+def _moved(node: Node) -> tuple[str, ...]:
+    """The inputs that a node moves, and could move as integers."""
+    return node.inputs if node.op == "MaxPool" else moved_inputs(node)
 
 
 def _on_integers(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     """Move elements first, then dequantize."""
-    makers = [_dequantize_of(editor, name, producers) for name in node.inputs]
+    moved_from = _moved(node)
+    makers = [_dequantize_of(editor, name, producers) for name in moved_from]
     first = makers[0]
     if first is None or any(maker is None or _params(editor, maker) != _params(editor, first) for maker in makers):
         return False
     sources = tuple(maker.inputs[0] for maker in makers if maker is not None)
-    if all(editor.tensors[name].data is not None for name in sources):
+    others = node.inputs[len(moved_from) :]
+    if all(editor.tensors[name].data is not None for name in (*sources, *others)):
         return False
     dtype = editor.tensors[sources[0]].dtype
     moved = _integer_move(node, dtype, float(first.attrs["scale"]), int(first.attrs["zero"]))
@@ -110,7 +113,7 @@ def _on_integers(editor: Editor, node: Node, producers: dict[str, Node]) -> bool
     result = editor.tensors[node.output]
     between = editor.add_tensor(f"{node.output}.integers", TensorType(result.shape, dtype))
     after = Node("Dequantize", f"{node.name}.dequantize", (between,), node.outputs, first.attrs)
-    editor.replace_node(node, [replace(moved, inputs=sources, outputs=(between,)), after])
+    editor.replace_node(node, [replace(moved, inputs=(*sources, *others), outputs=(between,)), after])
     return True
 
 
@@ -133,20 +136,24 @@ def _integer_move(node: Node, dtype: DType, scale: float, zero: int) -> Node | N
 def _before_move(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     """Quantize first, then move elements, where nothing else reads the moved floats."""
     move = producers.get(node.inputs[0])
-    if move is None or not _goes_on_integers(move) or editor.uses()[node.inputs[0]] != 1:
+    if move is None or not _moved(move) or editor.uses()[node.inputs[0]] != 1:
         return False
     if move.op == "Slice" and editor.uses()[move.inputs[0]] != 1:
+        return False
+    whole = editor.tensors[move.inputs[0]]
+    if operator(move.op).picks and whole.data is None and whole.elements > editor.tensors[move.output].elements:
         return False
     a = node.attrs
     moved = _integer_move(move, a["dtype"], a["scale"], a["zero"])
     if moved is None:
         return False
     new, sources = [], []
-    for index, name in enumerate(move.inputs):
+    for index, name in enumerate(_moved(move)):
         source = editor.add_tensor(f"{name}.quantized", TensorType(editor.tensors[name].shape, a["dtype"]))
         new.append(replace(node, name=f"{node.name}.{index}", inputs=(name,), outputs=(source,)))
         sources.append(source)
-    editor.replace_node(node, [*new, replace(moved, inputs=tuple(sources), outputs=node.outputs)])
+    inputs = (*sources, *move.inputs[len(sources) :])
+    editor.replace_node(node, [*new, replace(moved, inputs=inputs, outputs=node.outputs)])
     return True
 
 

@@ -17,7 +17,7 @@ from edgewright.ops.q_core import FLOAT_RULES
 from edgewright.quantization.params import INT32_MAX
 from edgewright.quantization.prepare import main_output
 
-MOVES = frozenset({"Reshape", "Transpose", "Slice", "MaxPool", "Pad", "Concat", "ResizeNearest"})
+MOVES = frozenset({"Reshape", "Transpose", "Slice", "MaxPool", "Pad", "Concat", "ResizeNearest", "Expand"})
 SUMS = frozenset({"Conv", "FullyConnected", "Add", "Sub", "Mul", "AveragePool", "ReduceMean", "Clamp"})  # 8 and 16 bits
 ONLY_8_BITS = frozenset({"MatMul", "Softmax"})  # beside functions of one element, which are tables of 256 entries
 RANGES_FROM_0 = frozenset({"Softmax", "Sigmoid", "HardSigmoid"})  # to 1

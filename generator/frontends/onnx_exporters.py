@@ -1,0 +1,102 @@
+"""The ways out of operators that move elements by index, and of normalizations. See `onnx_operators`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from edgewright.errors import UnsupportedError
+from edgewright.frontends.onnx_operators import EXPORTERS, Writer, clamped, exports
+from edgewright.ir import Node
+from edgewright.ops import operator
+from edgewright.ops.core import describe
+
+# Operators that are ONNX's own, with the attributes that are ONNX's, too.
+_AS_IN_ONNX: Mapping[str, tuple[str, ...]] = {
+    "Gather": ("axis",), "GatherElements": ("axis",), "GatherND": ("batch_dims",),
+    "ScatterElements": ("axis", "reduction"), "ScatterND": ("reduction",),
+    "ReverseSequence": ("batch_axis", "time_axis"), "LRN": ("size", "alpha", "beta", "bias"),
+}  # fmt: skip
+
+
+@exports(*_AS_IN_ONNX)
+def _as_in_onnx(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    attrs = {key: operator(node.op).attr(node, key) for key in _AS_IN_ONNX[node.op]}
+    if attrs.get("reduction") in ("max", "min") and writer.opset < 18:
+        raise UnsupportedError(f"{describe(node)}: operator set {writer.opset} has no reduction '{attrs['reduction']}'")
+    if node.op == "LRN" and node.attrs["axis"] != 1:
+        raise UnsupportedError(f"{describe(node)}: its channels lie on axis {node.attrs['axis']}, and not on 1")
+    writer.add(node.op, inputs, output, node.name, **attrs)
+
+
+@exports("LpPool")
+def _lp_pool(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    a = node.attrs
+    if a.get("ceil_mode") or tuple(a["dilations"]) != (1, 1):
+        raise UnsupportedError(
+            f"{describe(node)}: operator set {writer.opset} has no dilations and no ceil_mode for it"
+        )
+    window = {"kernel_shape": list(a["kernel"]), "strides": list(a["strides"]), "pads": list(a["pads"])}
+    clamped(writer, node, output, lambda to: writer.add("LpPool", inputs, to, node.name, p=int(a["p"]), **window))
+
+
+@exports("Expand")
+def _expand(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    source = writer.graph.tensors[node.inputs[0]].shape
+    padded = (1,) * (len(node.attrs["shape"]) - len(source)) + source
+    sizes = [1 if size == old else size for size, old in zip(node.attrs["shape"], padded, strict=True)]
+    writer.add("Expand", (inputs[0], writer.constant(f"{output}_shape", np.array(sizes, np.int64))), output, node.name)
+
+
+@exports("Trilu")
+def _trilu(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    k = writer.constant(f"{output}_k", np.array(node.attrs.get("k", 0), np.int64))
+    writer.add("Trilu", (inputs[0], k), output, node.name, upper=int(node.attrs.get("upper", True)))
+
+
+@exports("OneHot")
+def _one_hot(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    depth = writer.constant(f"{output}_depth", np.array(node.attrs["depth"], np.int64))
+    writer.add("OneHot", (inputs[0], depth, inputs[1]), output, node.name, axis=int(node.attrs["axis"]))
+
+
+def _topk(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    a = node.attrs
+    k = writer.constant(f"{node.output}_k", np.array([a["k"]], np.int64))
+    results = [name or writer.fresh(f"{node.output}_unused") for name in (*outputs, "")[:2]]
+    writer.add_all("TopK", (inputs[0], k), results, node.name, axis=int(a["axis"]), largest=int(a.get("largest", True)))
+
+
+def _normalize(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """By its parts: ONNX has one operator for each of its special cases."""
+    kind, axes = node.attrs["kind"], [int(axis) for axis in node.attrs["axes"]]
+    x, hint, ours = inputs[0], node.output, writer.graph.tensors[node.inputs[0]].dtype.numpy
+    if any(outputs[1:]):
+        raise UnsupportedError(f"{describe(node)}: its mean or factor is read")
+
+    def add(op: str, *operands: str) -> str:
+        return writer.add(op, operands, writer.fresh(f"{hint}_{op.lower()}"))
+
+    def reduced(op: str, value: str) -> str:
+        name = writer.fresh(f"{hint}_{op.lower()}")
+        if writer.opset >= 18:
+            return writer.add(op, (value, writer.constant(f"{name}_axes", np.array(axes, np.int64))), name, keepdims=1)
+        return writer.add(op, (value,), name, axes=axes, keepdims=1)
+
+    if kind in ("l1", "l2"):
+        norm = reduced("ReduceL1" if kind == "l1" else "ReduceL2", x)
+        least = writer.constant(f"{hint}_least", np.array(np.finfo(ours).tiny, ours))  # 0 / least is 0
+        result = add("Div", x, add("Max", norm, least))
+    else:
+        centered = x if kind == "rms" else add("Sub", x, reduced("ReduceMean", x))
+        squares = reduced("ReduceMean", add("Mul", centered, centered))
+        epsilon = writer.constant(f"{hint}_epsilon", np.array(node.attrs["epsilon"], ours))
+        deviation = add("Add", add("Sqrt", squares), epsilon) if kind == "deviation" else ""
+        result = add("Div", centered, deviation or add("Sqrt", add("Add", squares, epsilon)))
+    for op, operand in zip(("Mul", "Add"), inputs[1:], strict=False):
+        result = add(op, result, operand) if operand else result
+    writer.add("Identity", (result,), outputs[0], node.name)
+
+
+EXPORTERS.update(TopK=_topk, Normalize=_normalize)
