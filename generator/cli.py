@@ -17,6 +17,7 @@ from edgewright import pipeline
 from edgewright.arguments import (
     Batch,
     Baud,
+    Bind,
     BoardOf,
     Calibration,
     CompareFloat,
@@ -52,6 +53,7 @@ from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
 from edgewright.errors import EdgewrightError, MemoryPlanError
 from edgewright.frontends.onnx import Model
+from edgewright.frontends.onnx_bind import parse_bindings
 from edgewright.inspection import inspect_model
 from edgewright.profile import check_profile
 from edgewright.report.comparison import comparison_table
@@ -72,10 +74,12 @@ app = typer.Typer(
 )
 
 @app.command()
-def inspect(model: ModelFile, pin: Pin = None, json_file: JsonFile = None, quiet: Quiet = False) -> None:
+def inspect(
+    model: ModelFile, pin: Pin = None, bind: Bind = None, json_file: JsonFile = None, quiet: Quiet = False
+) -> None:
     """Show a model's operators, MACs, parameters, RAM lower bound, and the boards it fits."""
     check_json(json_file, model)
-    facts = inspect_model(pipeline.load(model, input_pins(pin)))
+    facts = inspect_model(pipeline.load(model, input_pins(pin), parse_bindings(bind)))
     Screen(quiet or str(json_file) == "-").show(*facts.tables())
     write_json(json_file, facts.record())
 
@@ -88,6 +92,7 @@ def generate(
         Path | None, typer.Option("--output", "-o", help="The project's folder (MODEL-TARGET, if not given).",
                                   show_default=False)] = None,
     pin: Pin = None,
+    bind: Bind = None,
     calibration: Calibration = None,
     scheme: SchemeName = "int8",
     optimize: OptimizeFor = "balanced",
@@ -100,7 +105,7 @@ def generate(
     """Write the C project that runs a model on a board; CMake alone builds it."""
     settings, screen, clock = plan_settings(optimize, flash_limit, ram_limit, io), Screen(quiet), pipeline.Clock()
     board = load_target(target)
-    loaded = load_model(model, input_pins(pin), calibration, scheme, screen, clock)
+    loaded = load_model(model, input_pins(pin), parse_bindings(bind), calibration, scheme, screen, clock)
     tree = _generate(loaded, board, settings, clock)
     folder = output or Path(f"{model.stem}-{board.name}")
     write_project(tree, folder, force=force)
@@ -185,7 +190,7 @@ def deploy(
     model: ModelFile, target: TargetName, data: DataFile,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the project here.", show_default=False)] = None,
-    pin: Pin = None, calibration: Calibration = None, scheme: SchemeName = "int8",
+    pin: Pin = None, bind: Bind = None, calibration: Calibration = None, scheme: SchemeName = "int8",
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None, io: PortsIn = "caller",
     port: Port = None, batch: Batch = None, baud: Baud = 115200,
@@ -202,9 +207,9 @@ def deploy(
         check_profile(board, port)
     if compare_float and calibration is None:
         raise EdgewrightError("--compare-float needs --calibration: without it the model is the float one")
-    arrays, pins = load_npz(data), input_pins(pin)
+    arrays, pins, bindings = load_npz(data), input_pins(pin), parse_bindings(bind)
     options = pipeline.RunOptions(port, batch, baud, timeout, profile)
-    loaded = load_model(model, pins, calibration, scheme, screen, clock)
+    loaded = load_model(model, pins, bindings, calibration, scheme, screen, clock)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
 
         def deployed(what: Model, folder: Path, time: pipeline.Clock) -> tuple[Firmware, DataSet]:
@@ -219,7 +224,7 @@ def deploy(
         if not compare_float:
             return
         try:
-            base = deployed(pipeline.load(model, pins), Path(scratch) / "float", pipeline.Clock())
+            base = deployed(pipeline.load(model, pins, bindings), Path(scratch) / "float", pipeline.Clock())
         except MemoryPlanError as error:
             screen.warning(f"nothing to compare with, the float model does not fit: {error}")
             return
@@ -302,9 +307,14 @@ add_quantize(app)
 
 def main() -> None:
     """Run the command line; `entry.py` has taken care of signals."""
+    run_app(app, "edgewright")
+
+
+def run_app(command: typer.Typer, name: str) -> None:
+    """Run a command line called `name`, and end the program with its exit status."""
     screen = Screen(quiet=False)
     try:
-        status = app(standalone_mode=False)  # what a command raised as typer.Exit comes back as its number
+        status = command(standalone_mode=False)  # what a command raised as typer.Exit comes back as its number
     except EdgewrightError as error:
         screen.error(str(error))
         sys.exit(error.exit_status)
@@ -314,7 +324,7 @@ def main() -> None:
     except _USAGE_ERROR as error:
         text = error.format_message().rstrip(".")
         if text:  # else it was the help that was shown
-            screen.error(f"{text}. See `edgewright --help`.")
+            screen.error(f"{text}. See `{name} --help`.")
         sys.exit(error.exit_code)
     except typer.Abort as abort:
         raise KeyboardInterrupt from abort
