@@ -51,13 +51,9 @@ class HostRep(BackendRep):  # type: ignore[misc]
         self._scratch = tempfile.TemporaryDirectory(prefix="edgewright-")
         self._programs: dict[object, tuple[Path, Lowered]] = {}
         self._needed: frozenset[str] = frozenset()  # inputs whose elements became constants
-        if self._open:
-            return  # `run` has the shapes
-        lowered = lower_model(model, {}, _PREFIX)
-        if isinstance(lowered, Lowered):
+        lowered = _prepared(model)
+        if lowered is not None:
             self._compiled(lowered, self._key({}))
-        elif not lowered.needed:
-            raise RefusedModelError(lowered.reason)
 
     def run(self, inputs: Any, **kwargs: Any) -> tuple[Any, ...]:
         """Run one inference.
@@ -106,6 +102,18 @@ class HostRep(BackendRep):  # type: ignore[misc]
         return {value.name: _fitted(given[value.name], value) for value in self._inputs}
 
 
+def _prepared(model: onnx.ModelProto) -> Lowered | None:
+    """Lower a model without values; None where it needs those of a run. Raises: RefusedModelError."""
+    if any(is_open(value) for value in graph_inputs(model)):
+        return None
+    lowered = lower_model(model, {}, _PREFIX)
+    if isinstance(lowered, Lowered):
+        return lowered
+    if not lowered.needed:
+        raise RefusedModelError(lowered.reason)
+    return None
+
+
 def _fitted(given: Any, info: onnx.ValueInfoProto) -> Array:
     """Return an input as an array. Raises: DataError where its type or shape is not the model's."""
     if not info.type.HasField("tensor_type"):
@@ -129,10 +137,10 @@ class EdgewrightBackend(Backend):  # type: ignore[misc]
     def is_compatible(cls, model: onnx.ModelProto, device: str = DEVICE, **kwargs: Any) -> bool:
         """Whether the model can be prepared."""
         try:
-            cls.prepare(model, device, **kwargs)
+            _prepared(model)
         except RefusedModelError:
             return False
-        return True
+        return cls.supports_device(device)
 
     @classmethod
     def prepare(cls, model: onnx.ModelProto, device: str = DEVICE, **kwargs: Any) -> HostRep:

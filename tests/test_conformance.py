@@ -28,7 +28,7 @@ from edgewright.conformance.lower import Lowered, Refusal, lower_case
 from edgewright.conformance.reasons import grouped, parts_of
 from edgewright.conformance.report import markdown
 from edgewright.conformance.suite import CaseResult, SuiteOptions, SuiteResult, run_suite
-from edgewright.errors import DataError, EdgewrightError, ShapeError
+from edgewright.errors import DataError, EdgewrightError, ShapeError, UnsupportedError
 from edgewright.frontends.onnx_bind import bind_inputs, parse_bindings
 
 EVERY = 50  # of the suite's cases, sorted by name
@@ -274,3 +274,38 @@ def test_backend_runs_a_node_and_refuses() -> None:
     with pytest.raises(backend.RefusedModelError, match="CUDA"):
         backend.prepare(foo, "CUDA")
     assert backend.supports_device("CPU") and not backend.supports_device("CUDA:1")
+
+
+# ---- old operator sets, and empty tensors
+
+
+def test_an_old_model_is_taken_where_its_operators_mean_the_same() -> None:
+    relu = make_model([make_node("Relu", ["x"], ["y"])], [value("x", [1, 3])], ["y"], opset=6)
+    model = imported(relu)
+    assert onnx.load_model_from_string(model.serialized).opset_import[0].version == 7
+    (y,) = backend.run_model(old_add(broadcast=1), [np.zeros((1, 2, 3), np.float32)])
+    np.testing.assert_array_equal(y, [[[1, 2, 3], [1, 2, 3]]])
+
+
+def old_add(**attrs: int) -> onnx.ModelProto:
+    add = make_node("Add", ["x", "c"], ["y"], **attrs)
+    constants = [constant("c", np.float32([1, 2, 3]))]
+    return make_model([add], [value("x", [1, 2, 3])], ["y"], constants, opset=6, output_shape=[1, 2, 3])
+
+
+def test_an_old_model_that_means_something_else_is_refused() -> None:
+    upsample = make_node("Upsample", ["x"], ["y"], height_scale=2.0, width_scale=2.0)  # of operator set 1
+    old = make_model([upsample], [value("x", [1, 1, 2, 2])], ["y"], opset=1, output_shape=[1, 1, 4, 4])
+    for model in (
+        old,
+        old_add(broadcast=1, axis=2),
+        make_model([make_node("Relu", ["x"], ["y"])], [value("x", [1])], ["y"], opset=99),
+    ):
+        with pytest.raises(UnsupportedError, match="operator set"):
+            imported(model)
+
+
+def test_an_empty_output_is_refused() -> None:
+    nodes = [make_node("Shape", ["x"], ["y"], start=2, end=1)]
+    with pytest.raises(UnsupportedError, match=r"output 'y' of shape \[0\]"):
+        imported(make_model(nodes, [value("x", [2, 3, 4])], ["y"], opset=15))

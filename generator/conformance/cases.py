@@ -57,7 +57,7 @@ def _node_cases() -> Iterator[SuiteCase]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # numpy's, from making the expected outputs
-            made = onnx.backend.test.case.node.collect_testcases()
+            made = onnx.backend.test.case.node.collect_testcases(None)
     finally:
         np.random.set_state(state)
     operators = {test.name: _operator(test.model) for test in made}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -118,11 +119,12 @@ class _Worker:
 
 def _serve(pipe: Connection, function: Callable[[Any], Any]) -> None:
     """The other process: answer each item until the pipe is closed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     pipe.send(("ready", None, ""))
     while True:
         try:
             item = pipe.recv()
-        except (EOFError, OSError, KeyboardInterrupt):
+        except (EOFError, OSError):
             return
         try:
             answer = ("value", function(item), "")

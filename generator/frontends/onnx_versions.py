@@ -1,15 +1,29 @@
-"""Which operator set a model is in; those older than the importers know are brought up to the oldest that they do."""
+"""Which operator set a model is in; an older one is read as the oldest known, where it means the same.
+
+ONNX's own converter is not used: that of onnx 1.23 loses the axis of Add in operator set 6, without a word.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import onnx
 import onnx.defs
-import onnx.version_converter
+import onnx.helper
 
 from edgewright.errors import UnsupportedError
 
 OLDEST_OPSET = 7
 _STANDARD = ("", "ai.onnx")
+
+# What operators of operator set 6 have that they have not in 7: an attribute, its default, and the values with which
+# they mean what they do in 7. Broadcasting without an axis aligns the last axes, as numpy does.
+_BROADCAST: Mapping[str, tuple[int, frozenset[int]]] = {"broadcast": (0, frozenset({0, 1}))}
+_INFERENCE: Mapping[str, tuple[int, frozenset[int]]] = {"is_test": (0, frozenset({1}))}
+_DROPPED: Mapping[str, Mapping[str, tuple[int, frozenset[int]]]] = {
+    "Add": _BROADCAST, "Sub": _BROADCAST, "Mul": _BROADCAST, "Div": _BROADCAST, "Pow": _BROADCAST, "Gemm": _BROADCAST,
+    "BatchNormalization": _INFERENCE, "Dropout": _INFERENCE, "AveragePool": {},
+}  # fmt: skip
 
 
 def known_opset(proto: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, int]:
@@ -25,36 +39,46 @@ def known_opset(proto: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, in
     if OLDEST_OPSET <= opset <= newest:
         return proto, int(opset)
     if 1 <= opset < OLDEST_OPSET:
-        return _modernized(proto, opset, where), OLDEST_OPSET
+        return _read_as_oldest(proto, opset, where), OLDEST_OPSET
     raise UnsupportedError(
-        f"'{where}' uses operator set {opset}; supported are 1 to {newest}. Convert it with onnx.version_converter."
+        f"'{where}' uses operator set {opset}; supported are {OLDEST_OPSET} to {newest}, and older ones where they "
+        "mean the same. Export it with one of these."
     )
 
 
-def _modernized(proto: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProto:
-    """Return a model of an old operator set in the oldest known one."""
-    if all(_means_the_same(node, opset) for node in proto.graph.node):
-        copy = onnx.ModelProto()
-        copy.CopyFrom(proto)
-        for entry in copy.opset_import:
-            if entry.domain in _STANDARD:
-                entry.version = OLDEST_OPSET
-        return copy
-    try:
-        return onnx.version_converter.convert_version(proto, OLDEST_OPSET)
-    except RuntimeError as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
+def _read_as_oldest(proto: onnx.ModelProto, opset: int, where: str) -> onnx.ModelProto:
+    copy = onnx.ModelProto()
+    copy.CopyFrom(proto)
+    different = sorted({str(node.op_type) for node in copy.graph.node if not _means_the_same(node, opset)})
+    if different:
         raise UnsupportedError(
-            f"'{where}' uses operator set {opset}, and ONNX cannot convert it to {OLDEST_OPSET}: {first}"
-        ) from error
+            f"'{where}' uses operator set {opset}, in which {', '.join(different)} may mean something else than in "
+            f"{OLDEST_OPSET}, the oldest that is supported. Export it with a newer one."
+        )
+    for node in copy.graph.node:
+        kept = [attribute for attribute in node.attribute if attribute.name not in _DROPPED.get(node.op_type, {})]
+        del node.attribute[:]
+        node.attribute.extend(kept)
+    for entry in copy.opset_import:
+        if entry.domain in _STANDARD:
+            entry.version = OLDEST_OPSET
+    return copy
 
 
 def _means_the_same(node: onnx.NodeProto, opset: int) -> bool:
-    """Whether ONNX defines an operator alike in both operator sets, and it holds no graph of its own."""
+    """Whether ONNX defines the operator alike in both operator sets, and it holds no graph of its own."""
     if node.domain not in _STANDARD or any(a.type in (a.GRAPH, a.GRAPHS) for a in node.attribute):
         return False
     try:
         old, new = (onnx.defs.get_schema(node.op_type, version) for version in (opset, OLDEST_OPSET))
     except onnx.defs.SchemaError:
         return False
-    return bool(old.since_version == new.since_version)
+    if old.since_version == new.since_version:
+        return True
+    if opset != OLDEST_OPSET - 1 or node.op_type not in _DROPPED:
+        return False
+    attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+    dropped = _DROPPED[node.op_type]
+    return all(name in dropped or name in new.attributes for name in attributes) and all(
+        attributes.get(name, default) in allowed for name, (default, allowed) in dropped.items()
+    )
