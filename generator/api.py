@@ -35,9 +35,15 @@ from edgewright.report.result import Result as Report
 from edgewright.samples import LABELS, SINGLE_INPUT, DataSet, check_data
 
 
-def load(path: str | Path, inputs: Mapping[str, Sequence[int]] | None = None) -> Model:
-    """Import an ONNX file; `inputs` pins the shapes of dynamic inputs by name. Raises: EdgewrightError."""
-    return pipeline.load(Path(path), inputs)
+def load(
+    path: str | Path, inputs: Mapping[str, Sequence[int]] | None = None, bind: Mapping[str, Any] | None = None
+) -> Model:
+    """Import an ONNX file.
+
+    `inputs` pins the shapes of dynamic inputs by name; `bind` makes inputs constants, with these values.
+    Raises: EdgewrightError.
+    """
+    return pipeline.load(Path(path), inputs, bind)
 
 
 def quantize(

@@ -31,6 +31,10 @@ Pin = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=DIMS", help="Pin an input's shape, as in --input x=1,3,32,32. Repeatable.",
                  show_default=False)]  # fmt: skip
+Bind = Annotated[
+    list[str] | None,
+    typer.Option("--bind", metavar="NAME=VALUE", show_default=False,
+                 help="Make an input a constant: --bind shape=[1,-1] or shape=file.npy. Repeatable.")]  # fmt: skip
 OptimizeFor = Annotated[str, typer.Option("--optimize", help="speed, balanced, size or ram.")]
 DataFile = Annotated[
     Path, typer.Option("--data", "-d", help="An .npz: 'x' (or an array an input), samples first; 'y' for accuracy.",

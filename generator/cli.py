@@ -17,6 +17,7 @@ from edgewright import pipeline
 from edgewright.arguments import (
     Batch,
     Baud,
+    Bind,
     BoardOf,
     Calibration,
     CompareFloat,
@@ -59,6 +60,7 @@ from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
 from edgewright.errors import EdgewrightError, MemoryPlanError
 from edgewright.frontends.onnx import Model
+from edgewright.frontends.onnx_bind import parse_bindings
 from edgewright.inspection import inspect_model
 from edgewright.profile import check_profile
 from edgewright.report.comparison import comparison_table
@@ -80,9 +82,10 @@ app = typer.Typer(
 
 @app.command()
 def inspect(
-    model: ModelFile, target: MaybeTarget = None, pin: Pin = None, optimize: OptimizeFor = "balanced",
-    flash_limit: FlashLimit = None, ram_limit: RamLimit = None, io: PortsIn = "caller", map_file: MapFile = None,
-    curve: Curve = False, json_file: JsonFile = None, quiet: Quiet = False,
+    model: ModelFile, target: MaybeTarget = None, pin: Pin = None, bind: Bind = None,
+    optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None, ram_limit: RamLimit = None,
+    io: PortsIn = "caller", map_file: MapFile = None, curve: Curve = False, json_file: JsonFile = None,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Show a model's operators, MACs, parameters, RAM, what sets its peak, and the boards it fits."""
     check_json(json_file, model)
@@ -93,7 +96,7 @@ def inspect(
     with screen.stages() as on_stage:
         clock.on_stage = on_stage
         with clock.stage("import"):
-            loaded = pipeline.load(model, input_pins(pin))
+            loaded = pipeline.load(model, input_pins(pin), parse_bindings(bind))
         facts = inspect_model(loaded, board, settings, with_curve=curve, clock=clock)
     screen.show(*facts.tables())
     write_json(json_file, facts.record())
@@ -108,6 +111,7 @@ def generate(
         Path | None, typer.Option("--output", "-o", help="The project's folder (MODEL-TARGET, if not given).",
                                   show_default=False)] = None,
     pin: Pin = None,
+    bind: Bind = None,
     calibration: Calibration = None,
     scheme: SchemeName = "int8",
     optimize: OptimizeFor = "balanced",
@@ -126,7 +130,7 @@ def generate(
     screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
     folder = output or Path(f"{model.stem}-{board.name}")
     check_map(map_file, model, calibration, folder=folder)
-    loaded = load_model(model, input_pins(pin), calibration, scheme, screen, clock)
+    loaded = load_model(model, input_pins(pin), parse_bindings(bind), calibration, scheme, screen, clock)
     tree = _generate(loaded, board, settings, clock, map_file)
     write_project(tree, folder, force=force)
     memory = tree.manifest.memory
@@ -217,7 +221,7 @@ def deploy(
     model: ModelFile, target: TargetName, data: DataFile,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Keep the project here.", show_default=False)] = None,
-    pin: Pin = None, calibration: Calibration = None, scheme: SchemeName = "int8",
+    pin: Pin = None, bind: Bind = None, calibration: Calibration = None, scheme: SchemeName = "int8",
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
     port: Port = None, batch: Batch = None, baud: Baud = 115200,
@@ -234,9 +238,9 @@ def deploy(
         check_profile(board, port)
     if compare_float and calibration is None:
         raise EdgewrightError("--compare-float needs --calibration: without it the model is the float one")
-    arrays, pins = load_npz(data), input_pins(pin)
+    arrays, pins, bindings = load_npz(data), input_pins(pin), parse_bindings(bind)
     options = pipeline.RunOptions(port, batch, baud, timeout, profile)
-    loaded = load_model(model, pins, calibration, scheme, screen, clock)
+    loaded = load_model(model, pins, bindings, calibration, scheme, screen, clock)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
 
         def deployed(what: Model, folder: Path, time: pipeline.Clock) -> tuple[Firmware, DataSet]:
@@ -251,7 +255,7 @@ def deploy(
         if not compare_float:
             return
         try:
-            base = deployed(pipeline.load(model, pins), Path(scratch) / "float", pipeline.Clock())
+            base = deployed(pipeline.load(model, pins, bindings), Path(scratch) / "float", pipeline.Clock())
         except MemoryPlanError as error:
             screen.warning(f"nothing to compare with, the float model does not fit: {error}")
             return
@@ -334,9 +338,14 @@ add_quantize(app)
 
 def main() -> None:
     """Run the command line; `entry.py` has taken care of signals."""
+    run_app(app, "edgewright")
+
+
+def run_app(command: typer.Typer, name: str) -> None:
+    """Run a command line called `name`, and end the program with its exit status."""
     screen = Screen(quiet=False)
     try:
-        status = app(standalone_mode=False)  # what a command raised as typer.Exit comes back as its number
+        status = command(standalone_mode=False)  # what a command raised as typer.Exit comes back as its number
     except EdgewrightError as error:
         screen.error(str(error))
         sys.exit(error.exit_status)
@@ -346,7 +355,7 @@ def main() -> None:
     except _USAGE_ERROR as error:
         text = error.format_message().rstrip(".")
         if text:  # else it was the help that was shown
-            screen.error(f"{text}. See `edgewright --help`.")
+            screen.error(f"{text}. See `{name} --help`.")
         sys.exit(error.exit_code)
     except typer.Abort as abort:
         raise KeyboardInterrupt from abort

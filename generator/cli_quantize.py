@@ -13,6 +13,7 @@ from edgewright.arguments import ModelFile, Pin, Quiet, check_json, check_writte
 from edgewright.console import Screen
 from edgewright.errors import EdgewrightError
 from edgewright.frontends.onnx import Model
+from edgewright.frontends.onnx_bind import Bindings
 from edgewright.quantization.options import Options
 from edgewright.quantization.post_training import Progress
 from edgewright.quantizer import QuantizedModel, quantize_model
@@ -99,8 +100,8 @@ def quantized(model: Model, calibration: Path, options: Options, screen: Screen)
 
 
 def load_model(
-    path: Path, pins: Mapping[str, Sequence[int]], calibration: Path | None, scheme: str, screen: Screen,
-    clock: pipeline.Clock,
+    path: Path, pins: Mapping[str, Sequence[int]], bindings: Bindings, calibration: Path | None, scheme: str,
+    screen: Screen, clock: pipeline.Clock,
 ) -> Model:  # fmt: skip
     """Import a model and, where there are calibration samples, quantize it and show what that gave."""
     options: Any = {"scheme": scheme}
@@ -108,7 +109,7 @@ def load_model(
     if calibration is None and scheme != "int8":
         raise EdgewrightError(f"--scheme {scheme} needs --calibration, samples to quantize with")
     with clock.stage("import"):
-        model = pipeline.load(path, pins)
+        model = pipeline.load(path, pins, bindings)
     if calibration is None:
         return model
     with clock.stage("quantize"):

@@ -1,9 +1,10 @@
-"""Where the command `edgewright` begins: signals are taken care of before anything slow is imported."""
+"""Where the commands begin: signals are taken care of before anything slow is imported."""
 
 from __future__ import annotations
 
 import signal
 import sys
+from importlib import import_module
 from types import FrameType
 from typing import NoReturn
 
@@ -15,13 +16,21 @@ def _terminated(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command `edgewright`."""
+    _run("edgewright.cli")
+
+
+def conformance() -> None:
+    """Run the command `edgewright-conformance`."""
+    _run("edgewright.conformance.cli")
+
+
+def _run(module: str) -> None:
+    """Import a module and run its main()."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
     try:
-        from edgewright.cli import main as command
-
-        command()
+        import_module(module).main()
     except KeyboardInterrupt:
         sys.stderr.write("edgewright: interrupted\n")
         sys.exit(INTERRUPTED)

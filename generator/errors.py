@@ -21,6 +21,14 @@ class UnsupportedError(EdgewrightError):
     """The model is legal and asks for something that edgewright does not do."""
 
 
+class NeedsConstantError(UnsupportedError):
+    """The model computes, or takes as an input, what has to be a constant here; `values` are their names in it."""
+
+    def __init__(self, text: str, values: frozenset[str]) -> None:
+        super().__init__(text)
+        self.values = values
+
+
 class ShapeError(EdgewrightError):
     """Shapes or data types do not fit each other, or a dimension is not known."""
 
@@ -39,6 +47,10 @@ class TargetError(EdgewrightError):
 
 class ToolError(EdgewrightError):
     """A compiler, builder, emulator or flasher is missing or failed."""
+
+
+class TimeLimitError(ToolError):
+    """A program did not finish in time."""
 
 
 class DataError(EdgewrightError):

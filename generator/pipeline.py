@@ -16,6 +16,7 @@ from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, op
 from edgewright.emit import SourceTree, emit
 from edgewright.errors import MemoryPlanError, ModelError, ToolError, UnsupportedError
 from edgewright.frontends.onnx import Model, decode_model, import_onnx, load_onnx
+from edgewright.frontends.onnx_bind import Bindings
 from edgewright.frontends.reference import ReferenceRun, run_reference
 from edgewright.ir import Array, Graph
 from edgewright.kernels import Core
@@ -69,9 +70,9 @@ class Clock:
         self.seconds[name] = self.seconds.get(name, 0.0) + time.monotonic() - begin
 
 
-def load(path: Path, pins: Pins | None = None) -> Model:
+def load(path: Path, pins: Pins | None = None, bindings: Bindings | None = None) -> Model:
     """Import: a model file becomes a Graph."""
-    return load_onnx(path, pins)
+    return load_onnx(path, pins, bindings)
 
 
 LINK_RAM_BYTES = 6400  # of the serial link and the port, beside stack, arena and samples

@@ -32,7 +32,7 @@ def random_resize(rng: Any) -> onnx.ModelProto:
     attrs = {"mode": str(rng.choice(["nearest", "linear"])), "coordinate_transformation_mode": str(rng.choice(MODES))}
     if attrs["mode"] == "nearest":
         attrs["nearest_mode"] = str(rng.choice(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]))
-    if rng.random() < 0.5:
+    if rng.random() < 0.5 or attrs["coordinate_transformation_mode"] == "align_corners":
         sizes = np.array([*shape[:2], *rng.integers(1, 25, 2)], np.int64)
         inputs, numbers = ["x", "", "", "numbers"], sizes
     else:

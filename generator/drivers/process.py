@@ -29,7 +29,7 @@ from typing import IO
 
 from edgewright.boards import list_targets
 from edgewright.closing import Closing
-from edgewright.errors import ToolError
+from edgewright.errors import TimeLimitError, ToolError
 
 LOG = logging.getLogger(__name__)
 
@@ -85,7 +85,8 @@ def run(
 ) -> Completed:
     """Run a program to its end and return its output. `env` is added to the environment.
 
-    Raises: ToolError where it is missing, fails (with the last lines it wrote) or outlasts `timeout_s`.
+    Raises: ToolError where it is missing or fails (with the last lines it wrote), TimeLimitError, one of them, where it
+    outlasts `timeout_s`.
     """
     words = _command(argv)
     started = time.monotonic()
@@ -95,7 +96,7 @@ def run(
         except subprocess.TimeoutExpired:
             _signal_group(process, signal.SIGKILL)
             stdout, stderr = process.communicate()
-            raise ToolError(
+            raise TimeLimitError(
                 _failure(words, f"did not finish within {timeout_s:g} s and was ended", stdout + stderr)
             ) from None
         except BaseException:

@@ -22,14 +22,15 @@ import onnx.checker
 import onnx.inliner
 import onnx.numpy_helper
 
-from edgewright.errors import EdgewrightError, ModelError, ShapeError, UnsupportedError
+from edgewright.errors import EdgewrightError, ModelError, NeedsConstantError, ShapeError, UnsupportedError
+from edgewright.frontends.onnx_bind import Bindings, bind_inputs
 from edgewright.frontends.onnx_folding import FOLDED_BY_ONNX, check_elements, evaluate_node
 from edgewright.frontends.onnx_shapes import pinned_model, pinned_shape, with_output_shapes
+from edgewright.frontends.onnx_versions import known_opset
 from edgewright.ir import Array, DType, Editor, Graph, Node, Tensor, TensorType
 from edgewright.ops import ONNX_IMPORTERS, REFUSED, operator
 from edgewright.ops.core import Importer
 
-OLDEST_OPSET = 7
 _MALFORMED = (ValueError, TypeError, OverflowError, ZeroDivisionError, IndexError, KeyError)
 
 
@@ -45,8 +46,8 @@ class Model:
     dynamic_batch: bool = False  # the leading dimension of every input was open, and is 1 here
 
 
-def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None) -> Model:
-    """Import an ONNX file.
+def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None, bindings: Bindings | None = None) -> Model:
+    """Import an ONNX file; `bindings` are values of inputs that are to be constants.
 
     Shapes: `pins` gives an input's whole shape by its name.
     Raises: ModelError for a file that cannot be read, UnsupportedError, ShapeError.
@@ -65,6 +66,8 @@ def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None) -> Mo
         raise ModelError(f"'{path}': its external data cannot be read: {_first_line(error)}") from error
     whole = raw if proto.ByteSize() <= len(raw) else proto.SerializeToString(deterministic=True)  # external data, too
     digest = hashlib.sha256(whole).hexdigest()
+    if bindings:
+        proto = bind_inputs(proto, bindings)
     return import_onnx(proto, path.stem, digest, pins or {}, where=str(path))
 
 
@@ -96,7 +99,7 @@ def import_onnx(
 
 
 def _import(proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, Sequence[int]], where: str) -> Model:
-    opset = _opset(proto, where)
+    proto, opset = known_opset(proto, where)
     if proto.functions:
         try:
             proto = onnx.inliner.inline_local_functions(proto)
@@ -113,18 +116,6 @@ def _import(proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, S
     operators = Counter(str(node.op_type) for node in proto.graph.node)
     pinned = pinned_model(proto, graph).SerializeToString(deterministic=True)
     return Model(name, graph, operators, pinned, sha256, not pins and importer.has_dynamic_batch())
-
-
-def _opset(proto: onnx.ModelProto, where: str) -> int:
-    versions = {entry.domain: entry.version for entry in proto.opset_import}
-    opset = versions.get("", versions.get("ai.onnx", 0))
-    newest = onnx.defs.onnx_opset_version()
-    if not OLDEST_OPSET <= opset <= newest:
-        raise UnsupportedError(
-            f"'{where}' uses operator set {opset}; supported are {OLDEST_OPSET} to {newest}. "
-            "Convert it with onnx.version_converter."
-        )
-    return int(opset)
 
 
 @cache
@@ -148,6 +139,7 @@ class _Importer:
         self.unknown: set[str] = set()  # ONNX values after a refused node
         self.four_bit: set[str] = set()  # ONNX values of type int4 or uint4
         self.problems: list[str] = []
+        self.needed: set[str] = set()  # ONNX values that would have to be constants
         self.used = {name for node in proto.graph.node for name in node.input} | {o.name for o in proto.graph.output}
         self._add_initializers()
         self._add_inputs(pins)
@@ -199,7 +191,7 @@ class _Importer:
         tensor_type = value.type.tensor_type
         dtype = _dtype(tensor_type.elem_type)
         if dtype is None:
-            kind = onnx.TensorProto.DataType.Name(tensor_type.elem_type)
+            kind = _type_name(tensor_type.elem_type)
             raise UnsupportedError(f"input '{value.name}' has elements of type {kind}, which is not supported")
         shape = pinned_shape(value, pin)
         self.names[value.name] = self.editor.add_tensor(value.name, TensorType(shape, dtype))
@@ -215,7 +207,8 @@ class _Importer:
         for index, node in enumerate(self.proto.graph.node):
             self._node(node, node.name or f"{node.op_type}_{index}")
         if self.problems:
-            raise UnsupportedError("not supported:\n  " + "\n  ".join(self.problems))
+            text = "not supported:\n  " + "\n  ".join(self.problems)
+            raise NeedsConstantError(text, frozenset(self.needed)) if self.needed else UnsupportedError(text)
         outputs: list[str] = []
         for value in self.proto.graph.output:
             if value.name not in self.names:
@@ -309,6 +302,11 @@ def _dtype(elem_type: int) -> DType | None:
         return None
 
 
+def _type_name(elem_type: int) -> str:
+    known = onnx.TensorProto.DataType.values()
+    return str(onnx.TensorProto.DataType.Name(elem_type)) if elem_type in known else f"type number {elem_type}"
+
+
 class _Foreign:
     """An ONNX node as the importers in ops/ see it (`ForeignNode`)."""
 
@@ -328,7 +326,7 @@ class _Foreign:
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         if attribute.name in ("to", "dtype") and isinstance(value, int):
-            return _dtype(value) or f"type number {value}"
+            return _dtype(value) or _type_name(value)
         if isinstance(value, onnx.TensorProto):
             return onnx.numpy_helper.to_array(value)
         return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
@@ -347,7 +345,10 @@ class _Foreign:
     def constant(self, index: int, what: str) -> Array:
         tensor = self.tensor(index)
         if tensor.data is None:
-            self.unsupported(f"its '{what}' is computed at run time; it has to be a constant")
+            value = self._proto.input[index]
+            self._importer.needed.add(value)
+            hint = f": --bind {value}=VALUE makes it one" if tensor.name in self._importer.editor.inputs else ""
+            self.unsupported(f"its '{what}' is computed at run time; it has to be a constant{hint}")
         return tensor.data
 
     def add_constant(self, hint: str, data: Array) -> str:

@@ -29,12 +29,15 @@ def pinned_model(proto: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
 
 def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
     """Return a copy for the checker, which insists on a shape where other tools do without."""
-    if all(value.type.tensor_type.HasField("shape") for value in proto.graph.output):
+    bare = [value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
+            for value in proto.graph.output]  # fmt: skip
+    if not any(bare):
         return proto
     copy = onnx.ModelProto()
     copy.CopyFrom(proto)
-    for value in copy.graph.output:
-        value.type.tensor_type.shape.SetInParent()
+    for value, is_bare in zip(copy.graph.output, bare, strict=True):
+        if is_bare:
+            value.type.tensor_type.shape.SetInParent()
     return copy
 
 

@@ -183,6 +183,8 @@ def _coordinates(foreign: ForeignNode, mode: str, a: _Axis) -> Array:
     if mode == "asymmetric":
         return at / a.scale
     if mode == "align_corners":
+        if abs(a.scale * size - out) > 1e-3:  # the standard's text takes `out` here, its reference the fraction
+            foreign.unsupported(f"align_corners by a scale of {a.scale:g} on a size of {a.size}: give it sizes")
         return at * (size - f(1)) / (out - f(1)) if a.out > 1 else np.zeros_like(at)
     if mode == "half_pixel_symmetric":
         offset = size / f(2) * (f(1) - out / (a.scale * size))

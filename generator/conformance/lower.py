@@ -1,0 +1,110 @@
+"""One case becomes C: import, with inputs bound where an operator needs a constant, plan, emit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx.helper
+
+from edgewright import pipeline
+from edgewright.boards import Target, load_target
+from edgewright.conformance.cases import SuiteCase
+from edgewright.errors import EdgewrightError, InternalError, NeedsConstantError
+from edgewright.frontends.onnx import Model, import_onnx
+from edgewright.frontends.onnx_bind import bind_inputs, graph_inputs, inputs_behind
+from edgewright.native import NativeModel, native_model
+
+HOST = "host"
+_NO_FILE = "0" * 64  # stands for the hash of a model file
+
+
+@dataclass(frozen=True, eq=False)
+class Lowered:
+    """A model's C, and which of its inputs became constants."""
+
+    native: NativeModel
+    bound: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a model was refused; `needed` are inputs whose values would help."""
+
+    reason: str
+    bound: tuple[str, ...] = ()
+    needed: frozenset[str] = frozenset()
+
+
+def lower_case(case: SuiteCase) -> Lowered | Refusal:
+    """Generate C for a case. Raises: InternalError, which is not a refusal."""
+    proto = onnx.load_model_from_string(case.model)
+    prefix = f"case_{hashlib.sha256(case.name.encode()).hexdigest()[:12]}"
+    return lower_model(proto, case.values, prefix)
+
+
+def lower_model(proto: onnx.ModelProto, values: Mapping[str, Any], prefix: str) -> Lowered | Refusal:
+    """Generate C for a model, with `values` of its inputs where it cannot do without; no input needs to have one.
+
+    Inputs without elements are constants anyway.
+    """
+    bound = _empty_inputs(proto)
+    while True:
+        try:
+            model = _imported(bind_inputs(proto, bound), values, bound, prefix)
+            planned = pipeline.plan(model, _board())
+            tree = pipeline.generate(model, planned, _board(), "balanced")
+            return Lowered(native_model(tree), tuple(bound))
+        except NeedsConstantError as error:
+            needed = inputs_behind(proto, error.values) - set(bound)
+            known = {name: values[name] for name in sorted(needed) if _is_tensor(values.get(name))}
+            if not known:
+                return Refusal(str(error), tuple(bound), frozenset(needed))
+            bound.update(known)
+        except InternalError:
+            raise
+        except EdgewrightError as error:
+            return Refusal(str(error), tuple(bound))
+
+
+def _empty_inputs(proto: onnx.ModelProto) -> dict[str, Any]:
+    """Return the value of each input that has no elements and a type that numpy knows."""
+    found: dict[str, Any] = {}
+    for value in graph_inputs(proto):
+        kind = value.type.tensor_type
+        dims = [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
+        if value.type.HasField("tensor_type") and 0 in dims and kind.elem_type != onnx.TensorProto.STRING:
+            found[value.name] = np.zeros(dims, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    return found
+
+
+def _imported(proto: onnx.ModelProto, values: Mapping[str, Any], bound: Mapping[str, Any], prefix: str) -> Model:
+    """Import with the values' shapes where the model leaves dimensions open."""
+    pins = {
+        value.name: np.shape(values[value.name])
+        for value in proto.graph.input
+        if value.name not in bound and _is_tensor(values.get(value.name)) and is_open(value)
+    }
+    return import_onnx(proto, prefix, _NO_FILE, pins)
+
+
+def is_open(value: onnx.ValueInfoProto) -> bool:
+    """Whether a tensor's shape is not static."""
+    kind = value.type.tensor_type
+    return value.type.HasField("tensor_type") and (
+        not kind.HasField("shape") or any(not d.HasField("dim_value") for d in kind.shape.dim)
+    )
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, np.ndarray | np.generic)
+
+
+@cache
+def _board() -> Target:
+    return load_target(HOST)
