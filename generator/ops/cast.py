@@ -9,7 +9,7 @@ import numpy as np
 
 from edgewright.errors import UnsupportedError
 from edgewright.ir import Array, DType, Graph, Node, Tensor, TensorType
-from edgewright.ops.core import Case, KernelCall, Operator, cases, describe, from_onnx, given, required
+from edgewright.ops.core import Case, KernelCall, Operator, cases, describe, from_onnx, given, ints, required
 
 _WITH_FLOAT = frozenset({DType.S8, DType.U8, DType.S16, DType.S32, DType.S64, DType.B8})
 
@@ -56,7 +56,17 @@ class Cast(Operator):
 
 @from_onnx("Cast")
 def _cast(foreign: Any) -> None:
-    x, to = foreign.tensor(0), foreign.attrs["to"]  # the frontend has turned ONNX's number into a DType or a name
+    _to(foreign, foreign.attrs["to"])  # the frontend has turned ONNX's number into a DType or a name
+
+
+@from_onnx("CastLike")
+def _cast_like(foreign: Any) -> None:
+    """Source: ONNX CastLike-19: of the second operand only the type matters."""
+    _to(foreign, foreign.tensor(1).dtype)
+
+
+def _to(foreign: Any, to: DType | str) -> None:
+    x = foreign.tensor(0)
     if not isinstance(to, DType):
         foreign.unsupported(f"a cast to {to}")
     if to is x.dtype:
@@ -68,6 +78,8 @@ def _cast(foreign: Any) -> None:
 
 
 cases(
+    Case("CastLike", "integers", (given(2, 3), ints(1)), opset=19),
+    Case("CastLike", "same", (given(2, 3), given(1)), opset=15),
     Case("Cast", "f32_to_s32", (given(3, 4),), {"to": "int32"}),
     Case("Cast", "f32_to_u8", (given(3, 4),), {"to": "uint8"}, positive=True),
     Case("Cast", "f32_to_b8", (given(3, 4),), {"to": "bool"}),
