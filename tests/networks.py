@@ -136,9 +136,7 @@ def case_inputs(case: Case, model: Model, samples: int = 1) -> dict[str, np.ndar
 
 def case_params() -> list[Any]:
     """All cases for `parametrize`; the slow ones are marked."""
-    return [
-        pytest.param(case, marks=[pytest.mark.slow] if case.slow else [], id=case_id(case)) for case in all_cases()
-    ]
+    return [pytest.param(case, marks=[pytest.mark.slow] if case.slow else [], id=case_id(case)) for case in all_cases()]
 
 
 def expected(model: Model, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

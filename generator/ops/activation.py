@@ -64,9 +64,7 @@ def _clip(foreign: Any) -> None:
     if any(isinstance(bound, float) and math.isnan(bound) for bound in bounds):
         foreign.unsupported("a bound that is NaN")
     if x.dtype in Clamp.dtypes and not any(isinstance(bound, str) for bound in bounds):
-        low, high = (
-            free if bound is None else float(bound) for bound, free in zip(bounds, FREE, strict=True)
-        )
+        low, high = (free if bound is None else float(bound) for bound, free in zip(bounds, FREE, strict=True))
         low = min(low, high)  # Source: ONNX Clip-13: where they are crossed, every element becomes max
         foreign.emit("Clamp", [x.name], final=0, min=low, max=high)
         return
