@@ -208,3 +208,42 @@ def test_indices_outside(case: Case, wanted: Any, tmp_path: Path) -> None:
     library = compile_model(tree, tmp_path / "p", ("-O1", *WARNINGS))
     (got,) = run_library(tree, library, inputs)
     np.testing.assert_array_equal(got[0], np.array(wanted(inputs["in0"][0]), np.float32))
+
+
+# ---- over their operand
+
+
+def test_operand_that_is_read_later_stays(tmp_path: Path) -> None:
+    """ScatterND, Trilu and Normalize may write over what they read, where nobody reads it afterwards."""
+    n = Net(opset=18)
+    a = n("Mul", "x", np.array(2, np.float32))
+    b = n("ScatterND", a, np.array([[0], [3]]), np.ones((2, 4), np.float32))
+    c = n("Trilu", b)
+    d = n("LayerNormalization", n("Add", c, b), np.ones(4, np.float32))
+    e = n("ScatterElements", d, np.array([[1], [0], [2], [-1]]), np.zeros((4, 1), np.float32), axis=1, reduction="add")
+    n.left(n("Add", n("Add", a, d), e), (4, 4), tmp_path, (4, 4))
+
+
+def test_one_operand_in_place_of_the_other(tmp_path: Path) -> None:
+    """A chain of which each step takes the place of its operand needs the memory of one tensor."""
+    need("gcc")
+    n = Net()
+    a = n("Mul", "x", np.array(2, np.float32))
+    b = n("ScatterND", a, np.array([[0], [3]]), np.ones((2, 4), np.float32))
+    c = n("LpNormalization", n("Trilu", b))
+    result = n("Add", c, np.array(1, np.float32))
+    proto = make_model(n.nodes, [value("x", (4, 4))], [result], n.constants, n.opset, [4, 4])
+    model = imported(proto)
+    tree = emitted(model)
+    assert tree.manifest.memory.arena_bytes <= 4 * 4 * 4
+    inputs = random_inputs(model, samples=2)
+    library = compile_model(tree, tmp_path / "p", ("-O1", *WARNINGS))
+    assert_close(run_library(tree, library, inputs), expected(model, inputs))
+
+
+def test_topk_one_result(tmp_path: Path) -> None:
+    for wanted in (0, 1):
+        n = Net()
+        results = n("TopK", "x", i64(3), outputs=2, largest=0)
+        made = results[wanted] if wanted == 0 else n("Cast", results[1], to=TensorProto.FLOAT)
+        assert n.left(made, (2, 5, 4), tmp_path / str(wanted), (2, 5, 3))[0] == "TopK"

@@ -117,7 +117,7 @@ class Normalize(Operator):
         return node.with_attrs(axes=tuple(sorted(perm.index(axis) for axis in node.attrs["axes"])))
 
 
-def _float_type(foreign: Any) -> None:
+def _check_stash_type(foreign: Any) -> None:
     if int(foreign.attrs.get("stash_type", 1)) != 1:
         foreign.unsupported(f"stash_type={foreign.attrs['stash_type']}")
 
@@ -125,7 +125,7 @@ def _float_type(foreign: Any) -> None:
 @from_onnx("LayerNormalization", "RMSNormalization")
 def _layer_normalization(foreign: Any) -> None:
     """Source: ONNX LayerNormalization-17, RMSNormalization-23."""
-    _float_type(foreign)
+    _check_stash_type(foreign)
     x = foreign.tensor(0)
     axis = normalize_axis(int(foreign.attrs.get("axis", -1)), len(x.shape), foreign.op_type)
     operands = [x.name, foreign.tensor(1).name, *([foreign.tensor(2).name] if foreign.has(2) else [])]
@@ -163,7 +163,7 @@ def _group_normalization(foreign: Any) -> None:
     """Source: ONNX GroupNormalization-21."""
     if foreign.opset < 21:
         foreign.unsupported("the version of operator sets 18 to 20, which ONNX has withdrawn")
-    _float_type(foreign)
+    _check_stash_type(foreign)
     x, groups = foreign.tensor(0), int(foreign.attrs["num_groups"])
     if len(x.shape) < 2 or groups < 1 or x.shape[1] % groups:
         raise ShapeError(f"{groups} groups do not divide the channels of {list(x.shape)}")
