@@ -13,6 +13,10 @@ from edgewright.errors import EdgewrightError
 from edgewright.files import write_text
 from edgewright.manifest import Optimize, Ports
 from edgewright.pipeline import Settings
+from edgewright.plan import Plan
+from edgewright.report.memory_map import memory_map
+from edgewright.report.memory_svg import svg_map
+from edgewright.report.memory_text import text_map
 from edgewright.report.result import Result
 
 ModelFile = Annotated[Path, typer.Argument(help="The trained model, an ONNX file.", show_default=False)]
@@ -20,6 +24,9 @@ ProjectDir = Annotated[Path, typer.Argument(help="A generated project.", show_de
 TargetName = Annotated[
     str, typer.Option("--target", "-t", help="A board (see `edgewright targets`), or a folder with a target.toml.",
                       show_default=False)]  # fmt: skip
+MaybeTarget = Annotated[
+    str | None, typer.Option("--target", "-t", show_default=False,
+                             help="A board, or a folder with a target.toml; any, if not given.")]  # fmt: skip
 Pin = Annotated[
     list[str] | None,
     typer.Option("--input", metavar="NAME=DIMS", help="Pin an input's shape, as in --input x=1,3,32,32. Repeatable.",
@@ -39,9 +46,20 @@ RamLimit = Annotated[
     int | None, typer.Option("--ram-limit", min=1, metavar="BYTES", show_default=False,
                              help="RAM that the arena may take: the fastest plan that fits is made.")]  # fmt: skip
 PortsIn = Annotated[str, typer.Option("--io", help="Who holds inputs and outputs: the caller, or the arena.")]
+Places = Annotated[
+    list[str] | None,
+    typer.Option("--place", metavar="NAME=REGION", show_default=False,
+                 help="Where a tensor, a constant, or an operator's constants lie. Repeatable.")]  # fmt: skip
+StageWeights = Annotated[
+    str | None, typer.Option("--stage-weights", metavar="REGION", show_default=False,
+                             help="RAM that weights in slower memory are copied to, layer by layer.")]  # fmt: skip
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write the result to this file ('-': standard output).",
                               show_default=False)]  # fmt: skip
+MapFile = Annotated[
+    Path | None, typer.Option("--memory-map", metavar="FILE", show_default=False,
+                              help="Write what lies where when: an .svg or .txt ('-': standard output).")]  # fmt: skip
+Curve = Annotated[bool, typer.Option("--curve", help="Also show plans from the fastest to the smallest in RAM.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no progress; errors only.")]
 Port = Annotated[
     str | None, typer.Option("--port", help="A pyserial URL or device; on the host also 'pty'.", show_default=False)]
@@ -70,11 +88,28 @@ def optimize_level(text: str) -> Optimize:
     return cast(Optimize, text)
 
 
-def plan_settings(optimize: str, flash_limit: int | None, ram_limit: int | None, io: str) -> Settings:
+def plan_settings(
+    optimize: str, flash_limit: int | None, ram_limit: int | None, io: str, place: list[str] | None = None,
+    stage_weights: str | None = None,
+) -> Settings:  # fmt: skip
     """Check the options that a plan depends on. Raises: EdgewrightError."""
     if io not in get_args(Ports):
         raise EdgewrightError(f"--io {io}: expected one of {', '.join(get_args(Ports))}")
-    return Settings(optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io))
+    return Settings(
+        optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights
+    )
+
+
+def places(wishes: list[str] | None) -> dict[str, str]:
+    """Read --place. Raises: EdgewrightError."""
+    result: dict[str, str] = {}
+    for wish in wishes or []:
+        name, _, region = wish.rpartition("=")
+        if not name or not region:
+            raise EdgewrightError(f"--place {wish}: expected NAME=REGION")
+        if result.setdefault(name, region) != region:
+            raise EdgewrightError(f"--place {wish}: '{name}' was placed in '{result[name]}' before")
+    return result
 
 
 def input_pins(pins: list[str] | None) -> dict[str, list[int]]:
@@ -107,6 +142,34 @@ def check_json(path: Path | None, *taken: Path | None, option: str = "--json") -
     """Find out before the work, not after it, that its result cannot be written, or would replace what is `taken`."""
     if path is not None and str(path) != "-":
         check_written(path, *taken, option=option)
+
+
+def check_map(
+    path: Path | None, *taken: Path | None, json_file: Path | None = None, folder: Path | None = None
+) -> None:
+    """Check --memory-map before the work: see `check_json`. `folder` is replaced. Raises: EdgewrightError."""
+    if path is None:
+        return
+    if str(path) == "-":
+        if str(json_file) == "-":
+            raise EdgewrightError("--memory-map - and --json -: only one of them can go to standard output")
+        return
+    if path.suffix.lower() not in (".svg", ".txt"):
+        raise EdgewrightError(f"--memory-map {path}: expected a name that ends with .svg or .txt, or '-'")
+    if folder is not None and folder.resolve() in path.resolve().parents:
+        raise EdgewrightError(f"--memory-map {path}: it would be lost in '{folder}', which is written as a whole")
+    check_written(path, *taken, json_file, option="--memory-map")
+
+
+def write_map(path: Path | None, planned: Plan, title: str) -> None:
+    """Write the memory map of a plan: a drawing or text, by the file's suffix; text to standard output for '-'."""
+    if path is None:
+        return
+    memory = memory_map(planned, title)
+    if str(path) == "-":
+        sys.stdout.write(text_map(memory))
+    else:
+        write_text(path, svg_map(memory) if path.suffix.lower() == ".svg" else text_map(memory))
 
 
 def check_written(path: Path, *taken: Path | None, option: str) -> None:

@@ -24,6 +24,9 @@ _COMPILED_SUFFIXES = (".c", ".S")
 _PLACEHOLDER = re.compile(r"\{([a-z_]*)\}")
 _STACK_ALIGN_BYTES = 8  # AAPCS, RISC-V needs 16 and rounds up in its linker script
 
+_REGION_ALIGN_BYTES = 16  # of arenas and weights
+_ADDRESS_SPACE_BYTES = 1 << 32
+
 Text = Annotated[str, Field(strict=True, min_length=1)]
 Identifier = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 Positive = Annotated[int, Field(strict=True, gt=0)]
@@ -39,12 +42,16 @@ class _Table(BaseModel):
 
 
 class Memory(_Table):
-    """One region of the memory map. Code goes to the first flash region, data to the first RAM region."""
+    """One region of the memory map. Code goes to the first flash region, stack and data to the first RAM region.
+
+    All are there for tensors (RAM) and weights. `wait`: cycles that an access takes beyond one to the fastest region.
+    """
 
     name: Identifier
     kind: Literal["flash", "ram"]
     origin: NonNegative
     bytes: Positive
+    wait: NonNegative = 0
 
     @property
     def end(self) -> int:
@@ -230,8 +237,20 @@ class Target(_Table):
 
     @property
     def data_memory(self) -> Memory | None:
-        """The region that data, arena, stack and batches are linked to: the first RAM."""
+        """The region that stack, data and batches are linked to: the first RAM."""
         return next((region for region in self.memory if region.kind == "ram"), None)
+
+    @property
+    def ram_regions(self) -> tuple[Memory, ...]:
+        """All RAM, the fastest first; of equal ones the first in the file."""
+        return tuple(sorted((region for region in self.memory if region.kind == "ram"), key=lambda region: region.wait))
+
+    @property
+    def flash_regions(self) -> tuple[Memory, ...]:
+        """All flash: the code's, then the fastest first."""
+        others = [region for region in self.memory if region.kind == "flash" and region is not self.code_memory]
+        first = [] if self.code_memory is None else [self.code_memory]
+        return tuple(first + sorted(others, key=lambda region: region.wait))
 
     def resolve(self, path: str) -> Path:
         """Find a file that target.toml names: in targets/, or for a board of the user's own in its folder first.
@@ -261,8 +280,14 @@ class Target(_Table):
             for other in self.memory:
                 if region is not other and region.name == other.name:
                     raise ValueError(f"memory: two regions are called '{region.name}'")
+                if region is not other and region.name.upper() == other.name.upper():
+                    raise ValueError(f"memory: '{region.name}' and '{other.name}' differ in case only")
                 if region is not other and region.origin < other.end and other.origin < region.end:
                     raise ValueError(f"memory: '{region.name}' and '{other.name}' overlap")
+            if region.origin % _REGION_ALIGN_BYTES:
+                raise ValueError(f"memory: '{region.name}' does not begin at a multiple of {_REGION_ALIGN_BYTES} bytes")
+            if region.end > _ADDRESS_SPACE_BYTES:
+                raise ValueError(f"memory: '{region.name}' ends at {region.end:#x}, beyond 32 bits")
         if self.device != "library":
             for kind in ("flash", "ram"):
                 if not any(region.kind == kind for region in self.memory):

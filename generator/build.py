@@ -10,12 +10,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from elftools.common.exceptions import ELFError
-from elftools.elf.constants import SH_FLAGS
-from elftools.elf.elffile import ELFFile
-
 from edgewright.boards import Target
 from edgewright.drivers.process import find_tool, run
+from edgewright.elf_sizes import Sizes, measure
 from edgewright.emit import SourceTree
 from edgewright.errors import EdgewrightError, MemoryPlanError, ToolError
 from edgewright.files import umask
@@ -30,16 +27,14 @@ _OVERFLOW = re.compile(r"region `?([A-Za-z0-9_]+)'? overflowed by (\d+) bytes")
 
 @dataclass(frozen=True)
 class Firmware:
-    """A built project. Units: bytes; a figure that the target's files cannot tell is None."""
+    """A built project."""
 
     folder: Path
     manifest: Manifest
     target: Target
     elf: Path
     library: Path | None
-    flash_bytes: int | None
-    ram_bytes: int | None
-    code_bytes: int | None
+    sizes: Sizes
     compiler: str
     flags: str
     stack: StackBound
@@ -140,7 +135,7 @@ def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
         if is_source and path.stat().st_mtime > built_at:
             raise ToolError(f"'{path}' is newer than the build: run `edgewright build {folder}` again")
     library = next((out / name for name in ("libmodel.so", "libmodel.dylib") if (out / name).is_file()), None)
-    flash, ram, code = _sizes(elf if target.memory else library, manifest)
+    sizes = measure(elf if target.memory else library, manifest, target)
     try:
         cache = (out / "CMakeCache.txt").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -152,34 +147,8 @@ def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
         check_reserved(stack, target)
     return Firmware(
         folder=folder, manifest=manifest, target=target, elf=elf, library=library,
-        flash_bytes=flash, ram_bytes=ram, code_bytes=code,
-        compiler=_compiler_version(target, cache), flags=" ".join(_flags(folder)), stack=stack,
+        sizes=sizes, compiler=_compiler_version(target, cache), flags=" ".join(_flags(folder)), stack=stack,
     )  # fmt: skip
-
-
-def _sizes(path: Path | None, manifest: Manifest) -> tuple[int | None, int | None, int | None]:
-    """Flash, RAM and code bytes: of the board's whole program; on the host, of the model alone (the library)."""
-    if path is None:
-        return None, None, None
-    try:
-        with path.open("rb") as stream:
-            flash, ram = _loaded_bytes(ELFFile(stream))
-    except ELFError as error:
-        raise ToolError(f"'{path.name}' is not an ELF file: {error}") from error
-    return flash, ram, flash - manifest.memory.weights_bytes
-
-
-def _loaded_bytes(elf: ELFFile) -> tuple[int, int]:
-    """Bytes that stay in flash (what is stored), and bytes in RAM (what is writable, the stack's section included)."""
-    flash = ram = 0
-    for section in elf.iter_sections():
-        flags, size = section["sh_flags"], int(section["sh_size"])
-        if not flags & SH_FLAGS.SHF_ALLOC:
-            continue
-        stored = section["sh_type"] != "SHT_NOBITS"
-        flash += size if stored else 0
-        ram += size if flags & SH_FLAGS.SHF_WRITE else 0
-    return flash, ram
 
 
 def _compiler_version(target: Target, cache: str) -> str:

@@ -21,13 +21,17 @@ from edgewright.arguments import (
     BoardOf,
     Calibration,
     CompareFloat,
+    Curve,
     DataFile,
     FlashLimit,
     Force,
     JsonFile,
+    MapFile,
+    MaybeTarget,
     ModelFile,
     OptimizeFor,
     Pin,
+    Places,
     Port,
     PortsIn,
     Profile,
@@ -35,12 +39,15 @@ from edgewright.arguments import (
     Quiet,
     RamLimit,
     SchemeName,
+    StageWeights,
     TargetName,
     TimeLimit,
     check_json,
+    check_map,
     input_pins,
     plan_settings,
     write_json,
+    write_map,
 )
 from edgewright.boards import Target, list_targets, load_target
 from edgewright.build import Firmware, write_project
@@ -58,7 +65,7 @@ from edgewright.inspection import inspect_model
 from edgewright.profile import check_profile
 from edgewright.report.comparison import comparison_table
 from edgewright.report.result import Result
-from edgewright.report.tables import profile_tables, result_table, two_columns
+from edgewright.report.tables import planned_rows, profile_tables, region_rows, result_table, two_columns
 from edgewright.samples import DataSet, load_npz
 from edgewright.version import VERSION
 
@@ -75,13 +82,24 @@ app = typer.Typer(
 
 @app.command()
 def inspect(
-    model: ModelFile, pin: Pin = None, bind: Bind = None, json_file: JsonFile = None, quiet: Quiet = False
-) -> None:
-    """Show a model's operators, MACs, parameters, RAM lower bound, and the boards it fits."""
+    model: ModelFile, target: MaybeTarget = None, pin: Pin = None, bind: Bind = None,
+    optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None, ram_limit: RamLimit = None, io: PortsIn = "caller", map_file: MapFile = None,
+    curve: Curve = False, json_file: JsonFile = None, quiet: Quiet = False,
+) -> None:  # fmt: skip
+    """Show a model's operators, MACs, parameters, RAM, what sets its peak, and the boards it fits."""
     check_json(json_file, model)
-    facts = inspect_model(pipeline.load(model, input_pins(pin), parse_bindings(bind)))
-    Screen(quiet or str(json_file) == "-").show(*facts.tables())
+    check_map(map_file, model, json_file=json_file)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io)
+    board = None if target is None else load_target(target)
+    screen, clock = Screen(quiet or "-" in (str(json_file), str(map_file))), pipeline.Clock()
+    with screen.stages() as on_stage:
+        clock.on_stage = on_stage
+        with clock.stage("import"):
+            loaded = pipeline.load(model, input_pins(pin), parse_bindings(bind))
+        facts = inspect_model(loaded, board, settings, with_curve=curve, clock=clock)
+    screen.show(*facts.tables())
     write_json(json_file, facts.record())
+    write_map(map_file, facts.planned, facts.title)
 
 
 @app.command()
@@ -99,15 +117,20 @@ def generate(
     flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None,
     io: PortsIn = "caller",
+    map_file: MapFile = None,
+    place: Places = None,
+    stage_weights: StageWeights = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
-    settings, screen, clock = plan_settings(optimize, flash_limit, ram_limit, io), Screen(quiet), pipeline.Clock()
-    board = load_target(target)
-    loaded = load_model(model, input_pins(pin), parse_bindings(bind), calibration, scheme, screen, clock)
-    tree = _generate(loaded, board, settings, clock)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights)
+    clock = pipeline.Clock()
+    screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
     folder = output or Path(f"{model.stem}-{board.name}")
+    check_map(map_file, model, calibration, folder=folder)
+    loaded = load_model(model, input_pins(pin), parse_bindings(bind), calibration, scheme, screen, clock)
+    tree = _generate(loaded, board, settings, clock, map_file)
     write_project(tree, folder, force=force)
     memory = tree.manifest.memory
     screen.show(two_columns(f"{tree.manifest.model.name} for {board.name}", [
@@ -115,6 +138,7 @@ def generate(
         ("files", str(len(tree.files))),
         ("weights", f"{memory.weights_bytes:,} B ({memory.raw_weights_bytes or 0:,} B before packing)"),
         ("arena", f"{memory.arena_bytes:,} B (lower bound {memory.arena_lower_bound_bytes:,} B)"),
+        *planned_rows(memory.regions),
         ("next", f"edgewright build {folder}{_own_board(target)}"),
     ]))  # fmt: skip
 
@@ -124,9 +148,13 @@ def _own_board(target: str | None) -> str:
     return f" --target {target}" if target is not None and Path(target).exists() else ""
 
 
-def _generate(model: Model, board: Target, settings: pipeline.Settings, clock: pipeline.Clock) -> SourceTree:
+def _generate(
+    model: Model, board: Target, settings: pipeline.Settings, clock: pipeline.Clock, map_file: Path | None = None
+) -> SourceTree:
+    """Plan and emit; the memory map is written even where the board is too small for the plan."""
     with clock.stage("plan"):
         planned = pipeline.plan(model, board, settings)
+    write_map(map_file, planned, f"{model.name} for {board.name}")
     with clock.stage("emit"):
         return pipeline.generate(model, planned, board, settings.optimize)
 
@@ -140,11 +168,13 @@ def build(project: ProjectDir, target: BoardOf = None, quiet: Quiet = False) -> 
         on_stage("build")
         firmware = build_project(project, manifest, board)
     stack = firmware.stack
-    sizes = (("flash", firmware.flash_bytes), ("code", firmware.code_bytes), ("RAM", firmware.ram_bytes),
+    measured = firmware.sizes
+    sizes = (("flash", measured.flash_bytes), ("code", measured.code_bytes), ("RAM", measured.ram_bytes),
              ("stack bound", stack.total_bytes), ("stack of an inference", stack.inference_bytes))  # fmt: skip
     screen.show(two_columns(f"{manifest.model.name} for {board.name}", [
         ("firmware", str(firmware.elf)),
         *((name, "-" if size is None else f"{size:,} B") for name, size in sizes),
+        *region_rows(measured.regions),
         ("compiler", f"{firmware.compiler} {firmware.flags}"),
         ("next", f"edgewright run {project} --data X.npz{_own_board(target)}"),
     ]))  # fmt: skip
@@ -192,14 +222,14 @@ def deploy(
         Path | None, typer.Option("--output", "-o", help="Keep the project here.", show_default=False)] = None,
     pin: Pin = None, bind: Bind = None, calibration: Calibration = None, scheme: SchemeName = "int8",
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
-    ram_limit: RamLimit = None, io: PortsIn = "caller",
+    ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
     port: Port = None, batch: Batch = None, baud: Baud = 115200,
     timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
-    settings = plan_settings(optimize, flash_limit, ram_limit, io)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     board = load_target(target)

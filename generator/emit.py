@@ -21,10 +21,12 @@ from edgewright.boards import Target
 from edgewright.errors import InternalError
 from edgewright.identifiers import c_identifier, comment_text, unique_identifiers
 from edgewright.ir import Array, DType, Tensor
+from edgewright.literals import c_rows, literal
 from edgewright.manifest import Manifest, Optimize, manifest_of
 from edgewright.ops import KernelCall
 from edgewright.ops.core import Scratch
 from edgewright.plan import Plan, Step
+from edgewright.plan.touches import Key, key_of
 from edgewright.resources import resource_dir
 
 C_TYPES = {
@@ -80,6 +82,19 @@ class Constant:
     c_type: str
     values: Array
     comment: str
+    section: str  # empty where it lies with the code
+
+
+@dataclass(frozen=True)
+class ArenaCode:
+    """One region's arena in C. Units: bytes; `section` is empty where the compiler chooses it."""
+
+    variable: str
+    parameter: str
+    macro: str
+    region: str
+    bytes: int
+    section: str
 
 
 @dataclass(frozen=True)
@@ -117,14 +132,16 @@ class _Emitter:
         self.optimize = optimize
         self.name = name
         self.prefix = c_identifier(name, "model")
-        self.constants: dict[tuple[str, str], Constant] = {}
+        self.planned = {constant.key: constant for constant in plan.constants}
+        self.constants: dict[Key, Constant] = {}
         self.environment = jinja2.Environment(
             loader=jinja2.FileSystemLoader([resource_dir("templates"), resource_dir("targets")]),
             undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
             autoescape=False,  # noqa: S701 - this is C, not HTML
         )  # fmt: skip
         graph = plan.graph
-        taken = frozenset({"arena", "memory", "status"})
+        self.arenas = self._arenas()
+        taken = frozenset({"status", *(word for arena in self.arenas for word in (arena.variable, arena.parameter))})
         identifiers = unique_identifiers([*graph.inputs, *graph.outputs], taken)
         self.inputs = self._ports(graph.inputs, identifiers[: len(graph.inputs)])
         self.outputs = self._ports(graph.outputs, identifiers[len(graph.inputs) :])
@@ -133,6 +150,20 @@ class _Emitter:
         self.steps: list[StepCode] = []
         self.program: list[tuple[str, tuple[str, ...]]] = []  # what run() calls, with which arguments
         self._functions()
+
+    def _arenas(self) -> list[ArenaCode]:
+        """The first is called as if it were the only one; the others by their regions."""
+        result = []
+        for number, arena in enumerate(self.plan.arenas):
+            suffix = f"_{arena.region}" if number else ""
+            macro = f"{self.prefix.upper()}{suffix.upper()}_ARENA_BYTES"
+            section = self._section(".bss.ew_arena", arena.region)
+            result.append(ArenaCode(f"arena{suffix}", f"memory{suffix}", macro, arena.region, arena.bytes, section))
+        return result
+
+    def _section(self, what: str, region: str) -> str:
+        """The linker section for a region; empty where the target has no such region (a host has none)."""
+        return f"{what}.{region}" if any(memory.name == region for memory in self.target.memory) else ""
 
     def _ports(self, names: Sequence[str], identifiers: Sequence[str]) -> list[Port]:
         ports, offset = [], 0
@@ -150,14 +181,19 @@ class _Emitter:
         digits = len(str(len(self.plan.steps)))
         for step in self.plan.steps:
             label = f"step_{step.index:0{digits}d}_{step.node.op.lower()}"
-            parameters, arguments, calls = self._step(step, label)
+            parameters, arguments, calls = self._step(step)
             key = step.layer, parameters, calls
             if key not in known:
                 known[key] = len(self.steps)
                 self.steps.append(StepCode(label, self._comment(step), parameters, calls, ()))
             code = self.steps[known[key]]
             self.steps[known[key]] = replace(code, steps=(*code.steps, step))
-            self.program.append((code.identifier, arguments))
+            if step.index == 0 and (first := self._fetches(0)):
+                self.program += [*first, ("ew_fetch_end", ())]
+            ahead = self._fetches(step.index + 1)
+            self.program += [*ahead, (code.identifier, arguments)]
+            if ahead:
+                self.program.append(("ew_fetch_end", ()))
 
     def _comment(self, step: Step) -> str:
         graph = self.plan.graph
@@ -166,10 +202,11 @@ class _Emitter:
         text = f"{step.node.op} {comment_text(step.node.name)}: {' '.join(shapes)} to {list(result.shape)}"
         return text + (f", {step.macs:,} MACs" if step.macs else "")
 
-    def _step(self, step: Step, label: str) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Call, ...]]:
+    def _step(self, step: Step) -> tuple[tuple[str, ...], tuple[str, ...], tuple[Call, ...]]:
         """Parameters and calls of a step's function, and the arguments that run() gives it."""
         graph, storage = self.plan.graph, self.plan.storage
         variables: dict[str, str] = {}  # a buffer in memory -> its parameter
+        fetched: dict[Key, str] = {}  # a constant that was fetched -> its parameter
         parameters, arguments = [], []
 
         def parameter(tensor: str) -> str:
@@ -186,22 +223,36 @@ class _Emitter:
             if "scratch" not in variables.values():
                 variables[step.scratch] = "scratch"
                 parameters.append("void *scratch")
-                arguments.append(f"&arena[{self.plan.offsets[step.scratch]}]")
+                arguments.append(self._at(step.scratch, self.plan.offsets[step.scratch]))
             return "scratch"
+
+        def constant(values: Array) -> str:
+            """The array in weights.c, or the parameter for where it was fetched to."""
+            key = key_of(values)
+            name = self._constant(key)
+            stage = self.plan.stages.get(step.index)
+            if stage is None or (offset := stage.constants.get(key)) is None:
+                return name
+            if key not in fetched:
+                fetched[key] = f"w{len(fetched)}"
+                parameters.append(f"const {C_TYPES[DType.of(values)]} *{fetched[key]}")
+                at = self._at(stage.piece, self.plan.offsets[stage.piece] + offset)
+                arguments.append(f"(const {C_TYPES[DType.of(values)]} *)(const void *){at}")
+            return fetched[key]
 
         calls = []
         for call in step.calls:
             words = []
-            for position, argument in enumerate(call.arguments):
+            for argument in call.arguments:
                 if argument is None:
                     words.append("NULL")
                 elif isinstance(argument, Scratch):
                     words.append(scratch())
                 elif not isinstance(argument, str):
-                    words.append(self._constant(f"{label}:{position}", argument, step.layer))
+                    words.append(constant(argument))
                 elif storage[argument].kind == "constant":
                     root = storage[argument].root
-                    words.append(self._constant(root, np.asarray(graph.constant(root)), root))
+                    words.append(constant(np.asarray(graph.constant(root))))
                 else:
                     words.append(parameter(argument))
             calls.append(Call(call.function, call.params_type, self._params(call), tuple(words)))
@@ -212,30 +263,52 @@ class _Emitter:
         storage, tensors = self.plan.storage[tensor], self.plan.graph.tensors
         if storage.kind == "arena":
             c_type = C_TYPES[tensors[tensor].dtype]
-            return f"({'' if written else 'const '}{c_type} *)(void *)&arena[{self.plan.address(tensor)}]"
+            at = self._at(storage.root, self.plan.address(tensor))
+            return f"({'' if written else 'const '}{c_type} *)(void *){at}"
         if tensors[tensor].dtype is not tensors[storage.root].dtype:
             raise InternalError(f"'{tensor}' is a view of '{storage.root}' with another data type")
         first = storage.offset_bytes // tensors[tensor].dtype.size_bytes
         return self.port_names[storage.root] + (f" + {first}" if first else "")
 
+    def _at(self, root: str, address: int) -> str:
+        """The C expression for a byte in the arena of a root."""
+        arena = self.plan.arena(root)
+        variable = next(code.variable for code in self.arenas if code.region == arena.region)
+        return f"&{variable}[{address - arena.start}]"
+
+    def _fetches(self, step: int) -> list[tuple[str, tuple[str, ...]]]:
+        """Calls that begin to copy a step's weights into its piece of an arena; none where it has none."""
+        stage = self.plan.stages.get(step)
+        if stage is None:
+            return []
+        calls: list[tuple[str, tuple[str, ...]]] = []
+        for key, offset in stage.constants.items():
+            at = self._at(stage.piece, self.plan.offsets[stage.piece] + offset)
+            calls.append(("ew_fetch_begin", (at, self._constant(key), str(self.planned[key].size_bytes))))
+        return calls
+
     def _params(self, call: KernelCall) -> tuple[tuple[str, str], ...]:
         fields = []
         for key, value in call.params.items():
             if isinstance(value, tuple):
-                fields.append((key, "{" + ", ".join(_literal(v) for v in value) + "}"))
+                fields.append((key, "{" + ", ".join(literal(v) for v in value) + "}"))
             else:
-                fields.append((key, value if isinstance(value, str) else _literal(value)))
+                fields.append((key, value if isinstance(value, str) else literal(value)))
         return tuple(fields)
 
-    def _constant(self, key: str, values: Array, origin: str) -> str:
-        digest = hashlib.sha256(values.tobytes()).hexdigest()
-        found = self.constants.get((digest, values.dtype.name))
-        if found is None:
-            identifier = f"{self.prefix}_w{len(self.constants)}"
-            comment = f"{comment_text(origin)} {list(values.shape)}"
-            found = Constant(identifier, C_TYPES[DType.of(values)], values, comment)
-            self.constants[(digest, values.dtype.name)] = found
-        return found.identifier
+    def _constant(self, key: Key) -> str:
+        """The name of an array in weights.c, which is numbered as it is first asked for."""
+        if key not in self.constants:
+            source = self.planned[key]
+            comment = f"{comment_text(source.origin)} {list(source.values.shape)}"
+            code = self.target.code_memory
+            is_default = code is not None and source.region == code.name
+            section = "" if is_default else self._section(".ew_weights", source.region)
+            c_type = C_TYPES[DType.of(source.values)]
+            self.constants[key] = Constant(
+                f"{self.prefix}_w{len(self.constants)}", c_type, source.values, comment, section
+            )
+        return self.constants[key].identifier
 
     # ---- the tree
 
@@ -243,7 +316,8 @@ class _Emitter:
         files: dict[str, bytes] = {}
         runtime = _RuntimeFiles()
         context = self._context()
-        headers = sorted({Path(call.header).name for step in self.plan.steps for call in step.calls})
+        headers = sorted({Path(call.header).name for step in self.plan.steps for call in step.calls}
+                         | ({"ew_fetch.h"} if self.plan.stages else set()))  # fmt: skip
         context["headers"] = headers
         for out, template in (("model.h", "model.h.j2"), ("model.c", "model.c.j2"), ("arena.c", "arena.c.j2"),
                               ("weights.h", "weights.h.j2"), ("weights.c", "weights.c.j2")):  # fmt: skip
@@ -278,7 +352,6 @@ class _Emitter:
             outputs=[(port.tensor, port.identifier, port.offset_bytes) for port in self.outputs],
             input_bytes=_sample_bytes(self.inputs), output_bytes=_sample_bytes(self.outputs),
             model_sha256=model_sha256, build_id=build_id,
-            weights_bytes=sum(constant.values.nbytes for constant in self.constants.values()),
             functions=[(code.identifier, code.steps) for code in self.steps],
         )  # fmt: skip
         context["manifest"] = manifest
@@ -295,16 +368,23 @@ class _Emitter:
             "inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "program": self.program,
             "target": self.target,
             "constants": [
-                {"constant": constant, "rows": _c_rows(constant.values)} for constant in self.constants.values()
+                {"constant": constant, "rows": c_rows(constant.values)} for constant in self.constants.values()
             ],
             "arena_ports": self.arena_ports, "port_parameters": self._port_parameters(),
-            "port_offsets": {port.identifier: self.plan.address(port.tensor.name) for port in ports} if self.arena_ports
-            else {},
+            "port_offsets": {port.identifier: self._port_place(port) for port in ports} if self.arena_ports else {},
+            "weights_regions": sorted({constant.region for constant in self.plan.constants}), "arenas": self.arenas,
+            "arena_parameters": [f"void *{arena.parameter}" for arena in self.arenas],
             "arena_bytes": self.plan.arena_bytes, "lower_bound_bytes": self.plan.lower_bound_bytes,
             "input_bytes": _sample_bytes(self.inputs), "output_bytes": _sample_bytes(self.outputs),
             "optimize": self.optimize, "compile_flags": OPTIMIZE_FLAGS[self.optimize],
             "stack_bytes": stack, "version": edgewright.version.VERSION,
         }  # fmt: skip
+
+    def _port_place(self, port: Port) -> tuple[ArenaCode, int]:
+        """The arena that a port lies in, and its first byte there."""
+        arena = self.plan.arena(self.plan.storage[port.tensor.name].root)
+        code = next(code for code in self.arenas if code.region == arena.region)
+        return code, self.plan.address(port.tensor.name) - arena.start
 
     def _port_parameters(self) -> list[str]:
         """Parameters of run_in() for inputs and outputs that the caller holds."""
@@ -375,44 +455,3 @@ class _RuntimeFiles:
             name = match.decode()
             if name in self._paths or not optional:
                 self.need(name)
-
-
-def _literal(value: float) -> str:
-    """A number as C has it: floats exactly, with their suffix."""
-    if isinstance(value, int):
-        return str(int(value))
-    return _float_literals(np.array([value], np.float32))[0]
-
-
-def _float_literals(values: Array) -> list[str]:
-    """Shortest decimal that gives the same float32 again."""
-    words = []
-    for value, text in zip(values.tolist(), map(str, values), strict=True):
-        if value != value:
-            words.append("NAN")
-        elif value in (float("inf"), float("-inf")):
-            words.append("INFINITY" if value > 0 else "-INFINITY")
-        else:
-            words.append(f"{text}f" if "." in text or "e" in text else f"{text}.0f")
-    return words
-
-
-def _c_rows(values: Array, per_row: int = 8) -> list[str]:
-    """The elements of an initializer, a few a row."""
-    flat = np.ascontiguousarray(values).reshape(-1)
-    if flat.dtype == np.float32:
-        words = _float_literals(flat)
-    elif flat.dtype == np.float64:
-        words = [repr(float(v)) if np.isfinite(v) else ("NAN" if v != v else "INFINITY" if v > 0 else "-INFINITY")
-                 for v in flat]  # fmt: skip
-    elif flat.dtype == np.float16:
-        words = [f"0x{v:04x}" for v in flat.view(np.uint16)]
-    elif flat.dtype == np.int64:
-        words = ["INT64_MIN" if v == np.iinfo(np.int64).min else f"INT64_C({v})" for v in flat]
-    elif flat.dtype == np.int32:
-        words = ["INT32_MIN" if v == np.iinfo(np.int32).min else str(v) for v in flat]
-    elif flat.dtype == np.uint64:
-        words = [f"UINT64_C({v})" for v in flat]
-    else:
-        words = [str(int(v)) for v in flat]
-    return [", ".join(words[i : i + per_row]) for i in range(0, len(words), per_row)]

@@ -2,32 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
-from edgewright.boards import list_targets
+from edgewright.boards import Target, list_targets
 from edgewright.errors import MemoryPlanError
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Tensor
-from edgewright.pipeline import check_fits, plan
+from edgewright.kernels import Core
+from edgewright.pipeline import Clock, Settings, check_fits, plan
 from edgewright.plan import Plan
+from edgewright.plan.tradeoff import Cut, Point, ram_curve
+from edgewright.report.memory_map import short_names
 from edgewright.report.tables import two_columns
 from edgewright.simulate import float_islands, is_quantized
 
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """A model and its plan."""
+    """A model and its plan; `target` is the board that this is for, None for any. `curve` is empty if not asked for."""
 
     model: Model
     planned: Plan
+    target: Target | None = None
+    curve: Sequence[Point] = ()
+
+    @property
+    def title(self) -> str:
+        """The model, and what it is planned for."""
+        return self.model.name if self.target is None else f"{self.model.name} for {self.target.name}"
 
     def _fits(self) -> dict[str, str | None]:
         """Why the model does not fit on a board, or None where it does."""
         result: dict[str, str | None] = {}
-        for target in list_targets():
+        for target in list_targets() if self.target is None else [self.target]:
             try:
                 check_fits(self.planned, target)
                 result[target.name] = None
@@ -57,7 +69,13 @@ class Inspection:
             "arena_lower_bound_bytes": planned.lower_bound_bytes,
             "weights_bytes": sum(t.size_bytes for t in planned.graph.tensors.values() if t.data is not None),
             "fits": {name: reason is None for name, reason in self._fits().items()},
+            **({"curve": [self._curve_row(point) for point in self.curve]} if self.curve else {}),
         }  # fmt: skip
+
+    def _curve_row(self, point: Point) -> dict[str, Any]:
+        slowdown = round(point.cycles / self.curve[0].cycles, 4) if self.curve[0].cycles else None
+        return {"arena_bytes": point.arena_bytes, "cycles": point.cycles, "slowdown": slowdown,
+                "planned": point.planned, "cuts": [asdict(cut) for cut in point.cuts]}  # fmt: skip
 
     def tables(self) -> tuple[Table, ...]:
         """The facts as tables."""
@@ -81,7 +99,26 @@ class Inspection:
         for index, step in enumerate(facts["steps"]):
             kernels = ", ".join(dict.fromkeys(step["kernels"]))
             steps.add_row(str(index), step["op"], str(step["shape"]), f"{step['macs']:,}", kernels)
-        return summary, steps
+        return (summary, steps, *([self._curve_table()] if self.curve else []))
+
+    def _curve_table(self) -> Table:
+        table = Table(title="RAM against time", title_justify="left", title_style="bold")
+        for column in ("", "arena", "modelled cycles", "slowdown"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("cut into bands of rows", overflow="fold")
+        for point in self.curve:
+            row = self._curve_row(point)
+            slowdown = "-" if row["slowdown"] is None else f"{row['slowdown']:.3f}"
+            cuts = "\n".join(map(_cut_text, point.cuts))
+            mark = "planned" if point.planned else ""
+            table.add_row(mark, f"{point.arena_bytes:,} B", f"{point.cycles:,}", slowdown, Text(cuts or "-"))
+        return table
+
+
+def _cut_text(cut: Cut) -> str:
+    names = short_names([cut.first, cut.last])
+    layers = names[cut.first] if cut.layers == 1 else f"{names[cut.first]} to {names[cut.last]} ({cut.layers} layers)"
+    return f"{layers}: {cut.bands:,} bands of {cut.rows:,} row{'s' * (cut.rows > 1)}"
 
 
 def _arithmetic(facts: dict[str, Any]) -> str:
@@ -95,6 +132,17 @@ def _port(tensor: Tensor) -> dict[str, Any]:
     return {"name": tensor.name, "dtype": tensor.dtype.value, "shape": list(tensor.shape)}
 
 
-def inspect_model(model: Model) -> Inspection:
-    """Plan the model, without emitting anything."""
-    return Inspection(model, plan(model))
+def inspect_model(
+    model: Model, target: Target | None = None, settings: Settings | None = None, *, with_curve: bool = False,
+    clock: Clock | None = None,
+) -> Inspection:  # fmt: skip
+    """Plan the model, for a board or for any, without emitting anything. Raises: MemoryPlanError."""
+    settings, clock = settings or Settings(), clock or Clock()
+    with clock.stage("plan"):
+        planned = plan(model, target, settings)
+    if not with_curve:
+        return Inspection(model, planned, target)
+    core = Core(frozenset(target.features)) if target is not None else None
+    with clock.stage("curve of RAM against time"):
+        curve = ram_curve(planned, core, settings.options(target))
+    return Inspection(model, planned, target, curve)

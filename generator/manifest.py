@@ -56,6 +56,18 @@ class Memory(_Table):
     arena_lower_bound_bytes: NonNegative
     weights_bytes: NonNegative
     raw_weights_bytes: NonNegative | None = None
+    regions: tuple[RegionFacts, ...] = ()  # none on the host, or in a project of an older version
+
+
+class RegionFacts(_Table):
+    """What the plan puts into one region of the board's memory. Units: bytes."""
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+    kind: Literal["flash", "ram"]
+    bytes: Positive
+    arena_bytes: NonNegative
+    arena_lower_bound_bytes: NonNegative
+    weights_bytes: NonNegative
 
 
 class StepFacts(_Table):
@@ -119,7 +131,7 @@ class Manifest(_Table):
 def manifest_of(
     *, name: str, prefix: str, plan: Plan, target: Target, optimize: Optimize,
     inputs: Sequence[tuple[Tensor, str, int]], outputs: Sequence[tuple[Tensor, str, int]],
-    input_bytes: int, output_bytes: int, model_sha256: str, build_id: str, weights_bytes: int,
+    input_bytes: int, output_bytes: int, model_sha256: str, build_id: str,
     functions: Sequence[tuple[str, Sequence[Step]]],
 ) -> Manifest:  # fmt: skip
     """Return the manifest of a generated project."""
@@ -136,13 +148,24 @@ def manifest_of(
         model=ModelFacts(name=name, sha256=model_sha256, macs=plan.macs, parameters=plan.graph.parameters),
         inputs=ports(inputs), outputs=ports(outputs), input_bytes=input_bytes, output_bytes=output_bytes,
         memory=Memory(arena_bytes=plan.arena_bytes, arena_lower_bound_bytes=plan.lower_bound_bytes,
-                      weights_bytes=weights_bytes, raw_weights_bytes=plan.raw_weights_bytes),
+                      weights_bytes=sum(constant.size_bytes for constant in plan.constants),
+                      raw_weights_bytes=plan.raw_weights_bytes, regions=_regions(plan, target)),
         steps=tuple(
             StepFacts(function=function, name=steps[0].node.name, op=steps[0].node.op, kernel=steps[0].kernel,
                       macs=sum(step.macs for step in steps), calls=len(steps),
                       moved_bytes=sum(step.moved_bytes(plan.graph) for step in steps))
             for function, steps in functions
         ),
+    )  # fmt: skip
+
+
+def _regions(plan: Plan, target: Target) -> tuple[RegionFacts, ...]:
+    bounds = {arena.region: arena.lower_bound_bytes for arena in plan.arenas}
+    return tuple(
+        RegionFacts(name=region.name, kind=region.kind, bytes=region.bytes,
+                    arena_bytes=plan.arena_bytes_in(region.name), arena_lower_bound_bytes=bounds.get(region.name, 0),
+                    weights_bytes=plan.weights_bytes_in(region.name))
+        for region in target.memory
     )  # fmt: skip
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from edgewright.boards import Target, load_target
+from edgewright.boards import Memory, Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.emit import SourceTree, emit
@@ -18,11 +18,12 @@ from edgewright.errors import MemoryPlanError, ModelError, ToolError, Unsupporte
 from edgewright.frontends.onnx import Model, decode_model, import_onnx, load_onnx
 from edgewright.frontends.onnx_bind import Bindings
 from edgewright.frontends.reference import ReferenceRun, run_reference
-from edgewright.ir import Array
+from edgewright.ir import Array, Graph
 from edgewright.kernels import Core
 from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
 from edgewright.passes import run_passes
-from edgewright.plan import Plan, PlanOptions, make_plan
+from edgewright.plan import Placement, Plan, PlanOptions, Region, make_plan
+from edgewright.plan.regions import NoRoomError
 from edgewright.profile import profile, step_parts
 from edgewright.report.measures import (
     MIXED_TOLERANCE,
@@ -37,6 +38,7 @@ from edgewright.report.result import (
     FidelityRecord,
     LinkRecord,
     ModelRecord,
+    RegionRecord,
     Result,
     RunRecord,
     TargetRecord,
@@ -73,7 +75,9 @@ def load(path: Path, pins: Pins | None = None, bindings: Bindings | None = None)
     return load_onnx(path, pins, bindings)
 
 
+LINK_RAM_BYTES = 6400  # of the serial link and the port, beside stack, arena and samples
 CODE_RESERVE_BYTES = 20 * 1024  # of flash, beside the weights: kernels, the link, the start-up code
+DATA_RESERVE_BYTES = 8 * 1024  # of the first RAM, beside stack and samples: the link's buffers; where there is more RAM
 
 
 @dataclass(frozen=True)
@@ -81,19 +85,49 @@ class Settings:
     """What a project is generated for. Units: bytes.
 
     `flash_limit`: what the firmware may take in all; the board's flash, if not given. `ram_limit`: what the arena may
-    take; what the board's RAM leaves, if not given. `io`: who holds inputs and outputs, "caller" or "arena".
+    take; what the board's RAM leaves, if not given. `io`: who holds inputs and outputs, "caller" or "arena". `place`:
+    names of tensors, constants or operators, each with the memory region that it is to lie in. `stage_weights`: the RAM
+    region that weights in slower memory are copied to while the layer before theirs runs.
     """
 
     optimize: Optimize = "balanced"
     flash_limit: int | None = None
     ram_limit: int | None = None
     io: Ports = "caller"
+    place: Mapping[str, str] = field(default_factory=dict)
+    stage_weights: str | None = None
 
     def options(self, target: Target | None) -> PlanOptions:
-        """What the planner makes of them on a board."""
-        flash = self.flash_limit or (target.flash_bytes if target is not None else None)
+        """What the planner makes of them on a board: kernels do not pack weights to more than the code's flash has."""
+        flash = self.flash_limit or (target.code_memory.bytes if target is not None and target.code_memory else None)
         weights = None if flash is None else max(flash - CODE_RESERVE_BYTES, 0)
         return PlanOptions(self.optimize, weights, self.ram_limit, self.io == "arena")
+
+    def placement(self, target: Target | None, graph: Graph) -> Placement:
+        """The board's regions, with what they leave to the network. Raises: MemoryPlanError."""
+        wanted = [*((f"place {name}={region}", region) for name, region in self.place.items()),
+                  *([(f"stage weights in {self.stage_weights}", self.stage_weights)] if self.stage_weights else [])]
+        regions = {region.name: region for region in target.memory} if target is not None else {}
+        for wish, name in wanted:
+            if name not in regions:
+                there = f"it has {', '.join(regions)}" if regions else "it has none"
+                raise MemoryPlanError(f"{wish}: '{target.name if target else 'host'}' has no region '{name}'; {there}")
+        if self.stage_weights and regions[self.stage_weights].kind != "ram":
+            ram = ", ".join(name for name, region in regions.items() if region.kind == "ram")
+            raise MemoryPlanError(f"stage weights in {self.stage_weights}: that is flash; there is RAM in {ram}")
+        if target is None or target.data_memory is None or target.code_memory is None:
+            return Placement(limit=self.ram_limit)
+        several = len(target.ram_regions) > 1
+        used = {target.data_memory.name: _stack_bytes(target) + _sample_bytes(graph) + several * DATA_RESERVE_BYTES,
+                target.code_memory.name: CODE_RESERVE_BYTES}  # fmt: skip
+
+        def left(memory: Memory) -> Region:
+            return Region(memory.name, max(memory.bytes - used.get(memory.name, 0), 0), memory.wait)
+
+        return Placement(
+            tuple(map(left, target.ram_regions)), tuple(map(left, target.flash_regions)), self.place,
+            self.stage_weights or "", self.ram_limit,
+        )  # fmt: skip
 
 
 def plan(model: Model, target: Target | None = None, settings: Settings | Optimize = "balanced") -> Plan:
@@ -105,25 +139,39 @@ def plan(model: Model, target: Target | None = None, settings: Settings | Optimi
     settings = Settings(settings) if isinstance(settings, str) else settings
     core = Core(frozenset(target.features)) if target is not None else None
     graph, options = run_passes(model.graph), settings.options(target)
-    planned = make_plan(graph, core, options)
-    spare = _spare_ram(planned, target)
-    if spare is None or spare >= 0 or settings.ram_limit is not None:
-        return planned
+    placement = settings.placement(target, graph)
     try:
-        return make_plan(graph, core, replace(options, ram_limit=max(planned.arena_bytes + spare, 0)))
+        planned = make_plan(graph, core, options, placement)
+    except NoRoomError:
+        rooms = [region.room or 0 for region in placement.ram]
+        if settings.ram_limit is not None:
+            raise
+        for limit in (sum(rooms), sum(rooms) * 3 // 4, max(rooms)):
+            with suppress(MemoryPlanError):
+                return make_plan(graph, core, replace(options, ram_limit=limit), placement)
+        raise
+    spare = _spare_ram(planned, target)
+    enough = spare is None or spare >= LINK_RAM_BYTES
+    if enough or settings.ram_limit is not None or len(placement.ram) > 1:
+        return planned
+    limit = max(planned.arena_bytes + (spare or 0) - LINK_RAM_BYTES, 0)
+    try:
+        return make_plan(graph, core, replace(options, ram_limit=limit), placement)
     except MemoryPlanError:
         return planned  # `check_fits` says what is missing
 
 
 def _spare_ram(planned: Plan, target: Target | None) -> int | None:
-    """Bytes of a board's RAM beside arena, stack and one sample: negative where it does not fit; None without one."""
+    """Bytes of a board's first RAM beside what the plan puts there, stack and one sample: negative where it does not
+    fit; None without a board."""
     if target is None or target.data_memory is None:
         return None
-    return target.data_memory.bytes - planned.arena_bytes - _sample_bytes(planned) - _stack_bytes(target)
+    region = target.data_memory
+    taken = planned.arena_bytes_in(region.name) + planned.weights_bytes_in(region.name)
+    return region.bytes - taken - _sample_bytes(planned.graph) - _stack_bytes(target)
 
 
-def _sample_bytes(planned: Plan) -> int:
-    graph = planned.graph
+def _sample_bytes(graph: Graph) -> int:
     return sum(graph.tensors[name].size_bytes for name in (*graph.inputs, *graph.outputs))
 
 
@@ -147,14 +195,15 @@ def check_fits(planned: Plan, target: Target) -> None:
     if ram is not None and spare is not None and spare < 0:
         peak = planned.peak
         where = f" The arena's peak is at {peak.node.op} '{peak.node.name}'." if peak is not None else ""
+        place = f" in '{ram.name}'" if len(target.ram_regions) > 1 else ""
         raise MemoryPlanError(
-            f"the plan needs {ram.bytes - spare:,} B of RAM (arena {planned.arena_bytes:,}, one sample "
-            f"{_sample_bytes(planned):,}, stack {_stack_bytes(target):,}); '{target.name}' has {ram.bytes:,} B, "
-            f"{-spare:,} B too few.{where} "
+            f"the plan needs {ram.bytes - spare:,} B of RAM{place} "
+            f"(arena {planned.arena_bytes_in(ram.name):,}, one sample {_sample_bytes(graph):,}, "
+            f"stack {_stack_bytes(target):,}); '{target.name}' has {ram.bytes:,} B, {-spare:,} B too few.{where} "
             "Try a smaller input or a larger board."
         )
     weights = sum(tensor.size_bytes for tensor in graph.tensors.values() if tensor.data is not None)
-    if flash is not None and weights > flash.bytes:
+    if flash is not None and len(target.flash_regions) == 1 and weights > flash.bytes:
         largest = max((t for t in graph.tensors.values() if t.data is not None), key=lambda t: t.size_bytes)
         raise MemoryPlanError(
             f"the weights need {weights:,} B of flash; '{target.name}' has {flash.bytes:,} B, "
@@ -318,12 +367,13 @@ def _reference_by_port(manifest: Manifest, expected: ReferenceRun) -> dict[str, 
 
 
 def _build_record(firmware: Firmware, done: DeviceRun) -> BuildRecord:
-    memory, stack = firmware.manifest.memory, firmware.target.stack
+    memory, stack, sizes = firmware.manifest.memory, firmware.target.stack, firmware.sizes
     return BuildRecord(
-        flash_bytes=firmware.flash_bytes, code_bytes=firmware.code_bytes, weights_bytes=memory.weights_bytes,
+        flash_bytes=sizes.flash_bytes, code_bytes=sizes.code_bytes, weights_bytes=memory.weights_bytes,
         raw_weights_bytes=memory.raw_weights_bytes,
-        ram_bytes=firmware.ram_bytes, arena_bytes=memory.arena_bytes,
-        arena_lower_bound_bytes=memory.arena_lower_bound_bytes, stack_bytes=done.stack_used_bytes,
+        ram_bytes=sizes.ram_bytes, arena_bytes=memory.arena_bytes,
+        arena_lower_bound_bytes=memory.arena_lower_bound_bytes,
+        regions=[RegionRecord(**asdict(region)) for region in sizes.regions], stack_bytes=done.stack_used_bytes,
         stack_reserved_bytes=stack.bytes if stack else None, stack_bound_bytes=firmware.stack.total_bytes,
         stack_bound_note=firmware.stack.note, inference_stack_bytes=firmware.stack.inference_bytes,
         compiler=firmware.compiler, flags=firmware.flags, optimize=firmware.manifest.optimize,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.frontends.onnx import Model, import_onnx
@@ -32,7 +33,9 @@ def case_model(case: Case) -> onnx.ModelProto:
         name = f"in{index}" if item is not None else ""
         names.append(name)
         if isinstance(item, tuple):
-            inputs.append(helper.make_tensor_value_info(name, elem_type, item))
+            own = case.dtypes.get(index)
+            number = helper.np_dtype_to_tensor_dtype(np.dtype(own)) if own else elem_type
+            inputs.append(helper.make_tensor_value_info(name, number, item))
         elif item is not None:
             initializers.append(numpy_helper.from_array(np.asarray(item), name))
     attrs = dict(case.attrs)
@@ -89,9 +92,10 @@ def imported(proto: onnx.ModelProto, name: str = "net", **pins: Sequence[int]) -
 
 
 def random_inputs(
-    model: Model, samples: int = 1, seed: int = SEED, positive: bool = False
-) -> dict[str, np.ndarray]:
-    """Shapes: (samples, *the input's own shape)."""
+    model: Model, samples: int = 1, seed: int = SEED, positive: bool = False,
+    between: tuple[float, float] | None = None, special: bool = False,
+) -> dict[str, np.ndarray]:  # fmt: skip
+    """Shapes: (samples, *the input's own shape). The last three as a `Case` has them."""
     rng = np.random.default_rng(seed)
     inputs = {}
     for name in model.graph.inputs:
@@ -100,11 +104,27 @@ def random_inputs(
         if tensor.dtype.value == "bool":
             inputs[name] = rng.integers(0, 2, shape).astype(bool)
         elif tensor.dtype.numpy.kind in "iu":
-            inputs[name] = rng.integers(0, 100, shape).astype(tensor.dtype.numpy)
+            low, high = (int(end) for end in between or (0, 99))
+            inputs[name] = rng.integers(low, high + 1, shape).astype(tensor.dtype.numpy)
         else:
-            numbers = rng.standard_normal(shape).astype(tensor.dtype.numpy)
-            inputs[name] = np.abs(numbers) if positive else numbers
+            numbers = (rng.uniform(*between, shape) if between else rng.standard_normal(shape)).astype(np.float32)
+            if special:
+                odd = rng.choice(np.array([np.inf, -np.inf, np.nan], np.float32), shape)
+                numbers = np.where(rng.random(shape) < 0.2, odd, numbers)
+            inputs[name] = (np.abs(numbers) if positive else numbers).astype(tensor.dtype.numpy)
     return inputs
+
+
+def case_inputs(case: Case, model: Model, samples: int = 1) -> dict[str, np.ndarray]:
+    """Seeded inputs of a case. Shapes: (samples, *the input's own shape)."""
+    return random_inputs(model, samples, positive=case.positive, between=case.between, special=case.special)
+
+
+def case_params() -> list[Any]:
+    """All cases for `parametrize`; the slow ones are marked."""
+    return [
+        pytest.param(case, marks=[pytest.mark.slow] if case.slow else [], id=case_id(case)) for case in all_cases()
+    ]
 
 
 def expected(model: Model, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -79,12 +79,19 @@ def test_every_named_file_is_there(name):
 
 def test_sizes_are_sums_by_kind():
     board_target = load_target("mps2-an386")
-    assert (board_target.flash_bytes, board_target.ram_bytes) == (4 << 20, 4 << 20)
+    assert (board_target.flash_bytes, board_target.ram_bytes) == (4 << 20, (4 << 20) + (16 << 10) + (16 << 20))
     assert board_target.code_memory.origin == 0
     assert board_target.data_memory.origin == 0x20000000
     host = load_target("host")
     assert host.flash_bytes is None
     assert host.ram_bytes is None
+
+
+def test_regions_in_the_order_of_their_speed():
+    target = load_target("mps3-an547")
+    assert [region.name for region in target.ram_regions] == ["DTCM", "ISRAM", "SRAM", "DDR"]
+    assert [region.name for region in target.flash_regions] == ["ITCM", "QSPI"]
+    assert [region.name for region in load_target("mps2-an386").ram_regions] == ["ZBT_SRAM23", "BRAM", "PSRAM"]
 
 
 def test_a_target_is_frozen():
@@ -123,6 +130,12 @@ def test_unknown_name_has_near_matches():
         (("bytes = 65536", 'bytes = "64K"'), "memory[0].bytes: input should be a valid integer, got '64K'"),
         (("origin = 0x2000_0000", "origin = 65535"), "memory: 'FLASH' and 'RAM' overlap"),
         (('name = "RAM"', 'name = "FLASH"'), "two regions are called 'FLASH'"),
+        (('name = "RAM"', 'name = "Flash"'), "'FLASH' and 'Flash' differ in case only"),
+        (('kind = "ram"', 'kind = "ram"\nwait = -1'), "memory[1].wait: input should be greater than or equal to 0"),
+        (('kind = "ram"', 'kind = "ram"\nwait = 0.5'), "memory[1].wait: input should be a valid integer"),
+        (('kind = "ram"', 'kind = "ram"\nwaits = 1'), "memory[1].waits: unknown key; did you mean 'wait'"),
+        (("origin = 0x2000_0000", "origin = 0x2000_0008"), "'RAM' does not begin at a multiple of 16 bytes"),
+        (("origin = 0x2000_0000", "origin = 0xFFFF_F000"), "'RAM' ends at 0x100001000, beyond 32 bits"),
         (('name = "RAM"', 'name = "R A M"'), "memory[1].name: "),
         (("[stack]\nbytes = 1024", ""), "stack: missing"),
         (("bytes = 1024", "bytes = 1028"), "stack.bytes: input should be a multiple of 8"),

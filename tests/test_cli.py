@@ -246,7 +246,7 @@ def test_a_model_too_big_for_the_board(run: Run, tmp_path: Path) -> None:
         helper.make_node("Sigmoid", ["a"], ["b"], name="mid"),
         helper.make_node("Add", ["a", "b"], ["y"], name="late"),
     ]
-    onnx.save(make_model(nodes, [value("x", [1, 400_000])], ["y"]), tmp_path / "ram.onnx")
+    onnx.save(make_model(nodes, [value("x", [1, 1_500_000])], ["y"]), tmp_path / "ram.onnx")
     refused(run("deploy", "ram.onnx", "-t", "mps2-an386", "-d", DIGITS_TEST), "RAM", "too few", "peak")
     fits = json.loads(run("inspect", "ram.onnx", "--json", "-").out)["fits"]
     assert fits == {name: name == "host" for name in target_names()}

@@ -16,7 +16,7 @@ import onnx
 import pytest
 from conftest import DIGITS, DIGITS_TEST, SHARED_MODELS, need
 from harness import assert_close
-from networks import SEED, all_cases, case_model, expected, imported, random_inputs, random_network
+from networks import SEED, all_cases, case_inputs, case_model, expected, imported, random_inputs, random_network
 
 import edgewright as ew
 from edgewright.drivers import emulator
@@ -233,16 +233,21 @@ def merged(cases: list[Case], opset: int) -> onnx.ModelProto:
     pytest.param(o, marks=[] if o == 17 else pytest.mark.slow) for o in sorted({c.opset for c in all_cases()})
 ])  # fmt: skip
 def test_every_operator_on_the_emulated_core(opset: int, emulated_m4: str) -> None:
-    # ONNX Runtime takes no recurrent layer with the batch first, and would refuse the whole merged model
+    # ONNX Runtime takes no recurrent layer with the batch first; boards are sent no infinities
     cases = [case for case in all_cases() if case.opset == opset and not case.attrs.get("layout")]
+    cases = [case for case in cases if not case.slow and not case.special]
     for some in [cases[i : i + 40] for i in range(0, len(cases), 40)]:
         model = imported(merged(some, opset), f"opset{opset}")
-        inputs = random_inputs(model, positive=any(case.positive for case in some))
+        inputs, wanted = {}, []
+        for index, case in enumerate(some):
+            alone = imported(case_model(case))
+            own = case_inputs(case, alone)
+            wanted += expected(alone, own)
+            inputs.update((f"c{index}_{name}", values) for name, values in own.items())
         with ew.generate(model, emulated_m4).build().flash() as board:
             ports = board.built.firmware.manifest.inputs
-            x = {p.name: inputs[p.name].reshape(1, *(p.shape[1:] if p.shape[0] == 1 else p.shape)) for p in ports}
+            x = {p.name: inputs[p.name].reshape(1, *(p.shape[1:] if p.shape[:1] == (1,) else p.shape)) for p in ports}
             result = board.predict(x)
-        wanted = expected(model, inputs)
         got = [values.reshape(w.shape) for values, w in zip(result.outputs.values(), wanted, strict=True)]
         assert_close(got, wanted)
 

@@ -14,7 +14,17 @@ import numpy as np
 import pytest
 from conftest import DIGITS, DIGITS_TEST, WARNINGS, need
 from harness import assert_close, compile_model, emitted, run_library
-from networks import SEED, all_cases, case_id, case_model, expected, imported, random_inputs, random_network
+from networks import (
+    SEED,
+    all_cases,
+    case_id,
+    case_inputs,
+    case_model,
+    expected,
+    imported,
+    random_inputs,
+    random_network,
+)
 
 from edgewright.boards import load_target
 from edgewright.build import write_project
@@ -146,7 +156,7 @@ def sanitized_run(tree: SourceTree, folder: Path, inputs: dict[str, np.ndarray])
 def test_every_operator_under_sanitizers(case: object, tmp_path: Path) -> None:
     need("gcc")
     model = imported(case_model(case))
-    inputs = random_inputs(model, positive=case.positive)
+    inputs = case_inputs(case, model)
     assert_close(sanitized_run(emitted(model), tmp_path / "p", inputs), expected(model, inputs))
 
 
@@ -160,11 +170,11 @@ def test_random_networks_under_sanitizers(seed: int, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(SEED, SEED + 6))
-@pytest.mark.parametrize("optimize", ["speed", "size"])
+@pytest.mark.parametrize("optimize", ["speed", "ram"])
 def test_random_networks_on_host(seed: int, optimize: str, tmp_path: Path) -> None:
     need("gcc")
     model = imported(random_network(seed))
-    tree = emitted(model, optimize=optimize)
+    tree = emitted(model, "host", optimize)
     flags = (*OPTIMIZE_FLAGS[optimize], *WARNINGS)
     inputs = random_inputs(model, samples=3)
     library = compile_model(tree, tmp_path / "p", flags)

@@ -59,7 +59,7 @@ def assert_computes(plan: Plan, graph: Graph, inputs: dict[str, Array]) -> None:
 def test_random_networks(seed: int, ports: bool) -> None:
     graph, inputs = network(seed)
     plan = make_plan(graph, CORES[seed % 3], PlanOptions(arena_ports=ports))
-    assert plan.arena_bytes >= plan.lower_bound_bytes >= lower_bound_bytes(plan.lifetimes)
+    assert plan.arena_bytes >= plan.lower_bound_bytes == lower_bound_bytes(plan.lifetimes)
     assert all(offset % ARENA_ALIGN_BYTES == 0 for offset in plan.offsets.values())
     assert_computes(plan, graph, inputs)
 
@@ -205,7 +205,7 @@ def test_a_thousand_graphs(first: int) -> None:
 def test_networks_of_mlperf_tiny(name: str) -> None:
     """Apart, no plan is smaller; sharing bytes, and cut into bands, they take no more than they ever did."""
     graph = run_passes(ew.load(SHARED_MODELS / f"{name}_int8_qdq.onnx").graph)
-    most = {"kws": (10_048, 10_048), "ic": (39_904, 22_912), "ad": (1_408, 256)}[name]
+    most = {"kws": (10_048, 10_048), "ic": (39_904, 18_560), "ad": (1_408, 256)}[name]
     for core in CORES:
         apart = make_plan(graph, core, PlanOptions("speed", overlay=False))
         assert apart.arena_bytes == apart.lower_bound_bytes

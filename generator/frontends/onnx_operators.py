@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 import numpy as np
 from onnx import helper
+from onnx.defs import SchemaError, get_schema
 
 from edgewright.errors import UnsupportedError
 from edgewright.ir import Array, DType, Graph, Node
+from edgewright.ops import Operator
 from edgewright.ops.core import FREE, describe
 
 
@@ -75,13 +77,13 @@ def _clamped(writer: Writer, node: Node, output: str, write: Callable[[str], obj
     _clamp(writer, inner, output, low, high)
 
 
-def _clamp(writer: Writer, value: str, output: str, low: float, high: float) -> None:
+def _clamp(writer: Writer, value: str, output: str, low: float, high: float, dtype: DType = DType.F32) -> None:
     """Write Relu, or Clip."""
     if (low, high) == (0.0, math.inf):
         writer.add("Relu", (value,), output)
         return
     bounds = [
-        "" if math.isinf(bound) else writer.constant(f"{output}_{which}", np.array(bound, np.float32))
+        "" if math.isinf(bound) else writer.constant(f"{output}_{which}", np.array(bound, dtype.numpy))
         for which, bound in (("min", low), ("max", high))
     ]
     writer.add("Clip", (value, *bounds), output)
@@ -138,35 +140,56 @@ def _binary(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> N
     _clamped(writer, node, output, lambda to: writer.add(node.op, inputs, to, node.name))
 
 
-@exports("MatMul", "Sigmoid", "Tanh", "HardSwish")
+@exports("MatMul", *(name for name, rule in Operator.registry.items() if rule.same_in_onnx))
 def _as_it_is(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    writer.add(node.op, inputs, output, node.name)
+    _check_opset(writer, node)
+    writer.add(node.op, inputs, output, node.name, **node.attrs)
 
 
-@exports("LeakyRelu", "HardSigmoid")
-def _with_constants(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    attrs = {key: float(node.attrs[key]) for key in ("alpha", "beta") if key in node.attrs}
-    writer.add(node.op, inputs, output, node.name, **attrs)
+def _check_opset(writer: Writer, node: Node) -> None:
+    """Refuse an operator, or operands, newer than the operator set written. Raises: UnsupportedError."""
+    try:
+        wanted = [parameter.types for parameter in get_schema(node.op, writer.opset).inputs]
+    except SchemaError:
+        raise UnsupportedError(f"{describe(node)}: not in ONNX operator set {writer.opset}") from None
+    for name, types in zip(node.inputs, wanted, strict=False):
+        dtype = writer.graph.tensors[name].dtype
+        spelling = {DType.F32: "float", DType.F64: "double"}.get(dtype, dtype.value)
+        if f"tensor({spelling})" not in types:
+            raise UnsupportedError(f"{describe(node)}: {dtype.value} is not in ONNX operator set {writer.opset}")
 
 
 @exports("Clamp")
 def _clamp_node(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    _clamp(writer, inputs[0], output, node.attrs.get("min", FREE[0]), node.attrs.get("max", FREE[1]))
+    dtype = writer.graph.tensors[node.output].dtype
+    _clamp(writer, inputs[0], output, node.attrs.get("min", FREE[0]), node.attrs.get("max", FREE[1]), dtype)
 
 
-@exports("Softmax")
+@exports("Softmax", "LogSoftmax", "Hardmax")
 def _softmax(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    writer.add("Softmax", inputs, output, node.name, axis=int(node.attrs["axis"]))
+    writer.add(node.op, inputs, output, node.name, axis=int(node.attrs["axis"]))
 
 
-@exports("ReduceMean")
-def _reduce_mean(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+@exports(*(name for name in Operator.registry if name.startswith("Reduce")))
+def _reduce(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    _check_opset(writer, node)
     axes = [int(axis) for axis in node.attrs["axes"]]
-    if writer.opset >= 18:
+    if writer.opset >= (13 if node.op == "ReduceSum" else 18):
         name = writer.constant(f"{output}_axes", np.array(axes, np.int64))
-        writer.add("ReduceMean", (inputs[0], name), output, node.name, keepdims=1)
+        noop = {} if axes else {"noop_with_empty_axes": 1}
+        writer.add(node.op, (inputs[0], name), output, node.name, keepdims=1, **noop)
+    elif axes:
+        writer.add(node.op, inputs, output, node.name, axes=axes, keepdims=1)
     else:
-        writer.add("ReduceMean", inputs, output, node.name, axes=axes, keepdims=1)
+        raise UnsupportedError(f"{describe(node)}: no axes need ONNX operator set 18")
+
+
+@exports("CumSum", "CumProd")
+def _cumulate(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    _check_opset(writer, node)
+    axis = writer.constant(f"{output}_axis", np.array(node.attrs["axis"], np.int64))
+    flags = {key: int(node.attrs.get(key, 0)) for key in ("exclusive", "reverse")}
+    writer.add(node.op, (inputs[0], axis), output, node.name, **flags)
 
 
 @exports("Reshape")

@@ -1,54 +1,22 @@
-"""Functions of one element, and Softmax. Relu and Clip are one operator here: Clamp."""
+"""Activations of one element. Relu and Clip are one operator here: Clamp."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from edgewright.ir import Array, DType, Graph, Node, Shape, Tensor, TensorType
-from edgewright.ops.core import (
-    FREE,
-    Case,
-    KernelCall,
-    Operator,
-    ParamValue,
-    cases,
-    describe,
-    from_onnx,
-    given,
-    normalize_axis,
-    required,
-)
+from edgewright.errors import ShapeError
+from edgewright.ir import Array, DType, Node
+from edgewright.ops.core import FREE, Case, cases, from_onnx, given
+from edgewright.ops.elementwise import FLOATS, Unary
 
 
-class Unary(Operator):
-    """y = f(x), element by element."""
-
-    arity = (1, 1)
-    elementwise = True
-    in_place = frozenset({0})
-    kernel: ClassVar[str]
-
-    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
-        """Shapes: any; the output has the input's."""
-        return [required(inputs[0], node, "X").type]
-
-    def params(self, node: Node) -> Mapping[str, ParamValue]:
-        """The kernel's parameters beside the number of elements."""
-        return {name: float(self.attr(node, name)) for name in self.attributes}
-
-    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
-        """One call."""
-        count = graph.tensors[node.output].elements
-        return (
-            KernelCall(
-                self.kernel, f"unary/{self.kernel}.h", f"{self.kernel}_params",
-                {"count": count, **self.params(node)}, (node.inputs[0], node.output),
-            ),
-        )  # fmt: skip
+def softplus(x: Array) -> Array:
+    """log(1 + exp(x)), which overflows only where the result does."""
+    return np.asarray(np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x))))
 
 
 class Clamp(Unary):
@@ -58,7 +26,9 @@ class Clamp(Unary):
     dtypes = frozenset({DType.F32, DType.S8, DType.U8, DType.S16})  # integers until `fuse_integer_clamps`
     attributes = {"min": FREE[0], "max": FREE[1]}
     rounds_once = True
-    kernel = "ew_clamp_f32"
+    kernel = "ew_clamp"
+    own_float32 = True
+    same_in_onnx = False
 
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         """By numpy."""
@@ -71,145 +41,122 @@ class Clamp(Unary):
 
 @from_onnx("Relu")
 def _relu(foreign: Any) -> None:
-    foreign.emit("Clamp", [foreign.tensor(0).name], final=0, min=0.0, max=math.inf)
+    x = foreign.tensor(0)
+    if x.dtype in Clamp.dtypes:
+        foreign.emit("Clamp", [x.name], final=0, min=0.0, max=math.inf)
+    else:
+        zero = foreign.add_constant(f"{foreign.name}.zero", np.zeros((), x.dtype.numpy))
+        foreign.emit("Max", [x.name, zero], final=0)
 
 
 @from_onnx("Clip")
 def _clip(foreign: Any) -> None:
-    bounds = []
-    for index, (key, free) in enumerate(zip(("min", "max"), FREE, strict=True), start=1):
+    """One Clamp where the bounds are known now and there is a kernel for it, otherwise Max, then Min."""
+    x = foreign.tensor(0)
+    bounds: list[float | str | None] = []
+    for index, key in enumerate(("min", "max"), start=1):
         if foreign.opset < 11:
-            bounds.append(float(foreign.attrs.get(key, free)))
+            bounds.append(float(foreign.attrs[key]) if key in foreign.attrs else None)
+        elif foreign.has(index) and (x.dtype not in Clamp.dtypes or foreign.tensor(index).data is None):
+            bounds.append(_scalar(foreign, index, key))
         else:
-            bounds.append(float(foreign.constant(index, key).reshape(())) if foreign.has(index) else free)
-    low, high = bounds
-    if math.isnan(low) or math.isnan(high):
+            bounds.append(float(foreign.constant(index, key).reshape(())) if foreign.has(index) else None)
+    if any(isinstance(bound, float) and math.isnan(bound) for bound in bounds):
         foreign.unsupported("a bound that is NaN")
-    if low > high:  # Source: ONNX Clip-13: every element becomes max
-        low = high
-    foreign.emit("Clamp", [foreign.tensor(0).name], final=0, min=low, max=high)
+    if x.dtype in Clamp.dtypes and not any(isinstance(bound, str) for bound in bounds):
+        low, high = (
+            free if bound is None else float(bound) for bound, free in zip(bounds, FREE, strict=True)
+        )
+        low = min(low, high)  # Source: ONNX Clip-13: where they are crossed, every element becomes max
+        foreign.emit("Clamp", [x.name], final=0, min=low, max=high)
+        return
+    names = [
+        foreign.add_constant(f"{foreign.name}.bound", np.array(bound, x.dtype.numpy))
+        if isinstance(bound, float) else bound for bound in bounds
+    ]  # fmt: skip
+    steps = [(op, name) for op, name in zip(("Max", "Min"), names, strict=True) if name is not None]
+    if not steps:
+        foreign.emit("Reshape", [x.name], final=0, shape=x.shape)
+    value = x.name
+    for number, (op, name) in enumerate(steps, start=1):
+        value = foreign.emit(op, [value, name], final=0 if number == len(steps) else None)
+
+
+def _scalar(foreign: Any, index: int, what: str) -> str:
+    """The name of a bound, which holds one element; its shape must not count. Raises: ShapeError."""
+    bound = foreign.tensor(index)
+    if bound.elements != 1:
+        raise ShapeError(f"its '{what}' has {bound.elements} elements; it has to be a scalar")
+    return str(bound.name if not bound.shape else foreign.emit("Reshape", [bound.name], shape=()))
 
 
 class LeakyRelu(Unary):
     """x where x >= 0, else alpha * x. Source: ONNX LeakyRelu-16."""
 
     name = "LeakyRelu"
+    dtypes = FLOATS
     attributes = {"alpha": 0.01}
     rounds_once = True
-    kernel = "ew_leaky_relu_f32"
+    kernel = "ew_leaky_relu"
+    header = "unary/ew_math_constants.h"
+    own_float32 = True
+    formula = staticmethod(lambda x, alpha: np.where(x < 0, x * x.dtype.type(alpha), x))
 
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        """By numpy."""
-        x = np.asarray(inputs[0])
-        return [np.where(x < 0, x * x.dtype.type(self.attr(node, "alpha")), x)]
+
+def _logistic(x: Array) -> Array:
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1 / (1 + small), small / (1 + small))
 
 
 class Sigmoid(Unary):
     """1 / (1 + exp(-x)). Source: ONNX Sigmoid-13."""
 
     name = "Sigmoid"
-    kernel = "ew_sigmoid_f32"
-
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        """By numpy, without overflow."""
-        x = np.asarray(inputs[0])
-        small = np.exp(-np.abs(x))
-        return [np.where(x >= 0, 1 / (1 + small), small / (1 + small)).astype(x.dtype)]
+    dtypes = FLOATS
+    kernel = "ew_sigmoid"
+    header = "unary/ew_math.h"
+    own_float32 = True
+    formula = staticmethod(_logistic)
 
 
 class Tanh(Unary):
     """tanh(x). Source: ONNX Tanh-13."""
 
     name = "Tanh"
-    kernel = "ew_tanh_f32"
-
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        """By numpy."""
-        return [np.tanh(np.asarray(inputs[0]))]
+    dtypes = FLOATS
+    kernel = "ew_tanh"
+    header = "unary/ew_math.h"
+    own_float32 = True
+    formula = staticmethod(np.tanh)
 
 
 class HardSigmoid(Unary):
     """max(0, min(1, alpha * x + beta)). Source: ONNX HardSigmoid-22."""
 
     name = "HardSigmoid"
+    dtypes = FLOATS
     attributes = {"alpha": 0.2, "beta": 0.5}
-    kernel = "ew_hard_sigmoid_f32"
-
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        """By numpy."""
-        x = np.asarray(inputs[0])
-        line = x * x.dtype.type(self.attr(node, "alpha")) + x.dtype.type(self.attr(node, "beta"))
-        return [np.clip(line, 0, 1).astype(x.dtype)]
+    kernel = "ew_hard_sigmoid"
+    header = "unary/ew_math_constants.h"
+    own_float32 = True
+    formula = staticmethod(lambda x, alpha, beta: np.clip(x * x.dtype.type(alpha) + x.dtype.type(beta), 0, 1))
 
 
 class HardSwish(Unary):
     """x * max(0, min(1, x / 6 + 0.5)). Source: ONNX HardSwish-22."""
 
     name = "HardSwish"
-    kernel = "ew_hard_swish_f32"
+    dtypes = FLOATS
+    kernel = "ew_hard_swish"
+    header = "unary/ew_math.h"
+    own_float32 = True
+    formula = staticmethod(lambda x: x * np.clip(x / 6 + x.dtype.type(0.5), 0, 1))
 
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        """By numpy."""
-        x = np.asarray(inputs[0])
-        return [(x * np.clip(x / 6 + x.dtype.type(0.5), 0, 1)).astype(x.dtype)]
 
-
-@from_onnx("LeakyRelu", "HardSigmoid")
-def _with_constants(foreign: Any) -> None:
+@from_onnx("LeakyRelu", "HardSigmoid", "Sigmoid", "Tanh", "HardSwish")
+def _plain(foreign: Any) -> None:
     attrs = {key: float(foreign.attrs[key]) for key in ("alpha", "beta") if key in foreign.attrs}
     foreign.emit(foreign.op_type, [foreign.tensor(0).name], final=0, **attrs)
-
-
-@from_onnx("Sigmoid", "Tanh", "HardSwish")
-def _plain(foreign: Any) -> None:
-    foreign.emit(foreign.op_type, [foreign.tensor(0).name], final=0)
-
-
-class Softmax(Operator):
-    """exp(x) / sum(exp(x)) along an axis. Source: ONNX Softmax-13."""
-
-    name = "Softmax"
-    arity = (1, 1)
-    attributes = {"axis": ...}
-
-    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
-        """Shapes: any of rank 1 or more."""
-        x = required(inputs[0], node, "X")
-        normalize_axis(node.attrs["axis"], len(x.shape), describe(node))
-        return [x.type]
-
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        """By numpy."""
-        x = np.asarray(inputs[0])
-        powers = np.exp(x - x.max(axis=node.attrs["axis"], keepdims=True))
-        return [powers / powers.sum(axis=node.attrs["axis"], keepdims=True)]
-
-    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
-        """One call."""
-        shape, axis = graph.tensors[node.output].shape, node.attrs["axis"]
-        params = {"outer": math.prod(shape[:axis]), "axis": shape[axis], "inner": math.prod(shape[axis + 1 :])}
-        return (
-            KernelCall(
-                "ew_softmax_f32", "softmax/ew_softmax_f32.h", "ew_softmax_f32_params", params,
-                (node.inputs[0], node.output),
-            ),
-        )  # fmt: skip
-
-    def permuted(self, node: Node, perm: Shape) -> Node | None:
-        """The axis moves along."""
-        return node.with_attrs(axis=perm.index(node.attrs["axis"]))
-
-
-@from_onnx("Softmax")
-def _softmax(foreign: Any) -> None:
-    x = foreign.tensor(0)
-    axis = normalize_axis(foreign.attrs.get("axis", -1 if foreign.opset >= 13 else 1), len(x.shape), "Softmax")
-    if foreign.opset >= 13:
-        foreign.emit("Softmax", [x.name], final=0, axis=axis)
-        return
-    # Source: ONNX Softmax-11: the axes from `axis` on are one
-    flat = foreign.emit("Reshape", [x.name], shape=(math.prod(x.shape[:axis]), math.prod(x.shape[axis:])))
-    foreign.emit("Reshape", [foreign.emit("Softmax", [flat], axis=1)], final=0, shape=x.shape)
 
 
 cases(
@@ -224,8 +171,14 @@ cases(
     Case("Tanh", "plain", (given(3, 7),)),
     Case("HardSigmoid", "plain", (given(3, 7),), {"alpha": 0.3}),
     Case("HardSwish", "plain", (given(3, 7),)),
-    Case("Softmax", "last", (given(2, 3, 7),)),
-    Case("Softmax", "middle", (given(2, 5, 7),), {"axis": 1}),
-    Case("Softmax", "opset_11", (given(2, 3, 4),), opset=11),
-    Case("Softmax", "opset_11_axis", (given(2, 3, 4),), {"axis": 2}, opset=11),
-)
+    Case("Clip", "high_only_at_run_time", (given(4, 5), None, given())),
+    Case("Clip", "crossed_at_run_time", (given(4, 5), given(), given(1))),
+    *(Case("Clip", dtype, (given(4, 5), np.array(-20, dtype), np.array(30, dtype)), dtype=dtype, between=(-99, 99),
+           slow=dtype != "int32") for dtype in ("float64", "float16", "int8", "int16", "int32", "int64")),
+    *(Case("Clip", dtype, (given(4, 5), np.array(20, dtype), np.array(30, dtype)), dtype=dtype, slow=True)
+      for dtype in ("uint8", "uint16", "uint32", "uint64")),
+    *(Case("Relu", dtype, (given(4, 5),), dtype=dtype, between=(-99, 99), slow=True)
+      for dtype in ("float64", "float16", "int8", "int16", "int32", "int64")),
+    *(Case(name, dtype, (given(3, 7),), dtype=dtype, slow=True, between=(-4.0, 4.0)) for dtype in ("float64", "float16")
+      for name in ("LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "HardSwish")),
+)  # fmt: skip

@@ -63,6 +63,10 @@ class Case:
     outputs: int = 1
     dtype: str = "float32"
     positive: bool = False  # inputs without negative numbers, where ONNX leaves their result open
+    dtypes: Mapping[int, str] = field(default_factory=dict)  # of inputs that have another type than `dtype`
+    between: tuple[float, float] | None = None  # inputs are drawn uniformly from here, integers with both ends
+    special: bool = False  # inputs hold infinities and NaN
+    slow: bool = False  # a variant of another case: not in the default run of the tests
 
 
 class Operator:
@@ -81,6 +85,7 @@ class Operator:
     in_place: ClassVar[frozenset[int]] = frozenset()  # inputs of the output's shape that its kernel may write over
     data_inputs: ClassVar[int | None] = None  # so many leading inputs have the output's axes; None: all of them
     has_kernel: ClassVar[bool] = True  # `lower` gives its one kernel; False: its kernels are in edgewright.kernels
+    same_in_onnx: ClassVar[bool] = False  # ONNX has an operator of this name, with these inputs and attributes
     folds_at_import: ClassVar[bool] = True  # a node that reads only constants is computed at once
     registry: ClassVar[dict[str, Operator]] = {}
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from edgewright.ir import Array, Node
+from edgewright.ir import Array, DType, Node
 from edgewright.ops import operator
 from edgewright.passes.channel_layers import FILTERS
 from edgewright.passes.channel_moves import CONCAT, PAD, RESHAPE, SLICE
@@ -138,6 +138,8 @@ class _Operands(Rule):
 _WHOLE = Rule()
 _RISING = ("Clamp", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Quantize", "Dequantize", "QRescale")
 
+_OF_MANY_TYPES = ("Add", "Sub", "Mul", "Div", "ReduceMean")
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(("Conv", "ConvTranspose", "FullyConnected", "QConv", "QFullyConnected"), FILTERS),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "QAdd", "QSub", "QMul"), _Operands()),
@@ -152,4 +154,6 @@ RULES: dict[str, Rule] = {
 def rule_of(node: Node, known: Channels) -> Rule:
     """The rule of a node."""
     rule = RULES.get(node.op, _WHOLE)
+    if node.op in _OF_MANY_TYPES and known.graph.tensors[node.output].dtype is not DType.F32:
+        rule = _WHOLE  # integers wrap around: their bounds are not those of the operands
     return rule if rule.fits(node, known) else _WHOLE

@@ -23,23 +23,30 @@ Span = tuple[int, int]  # the first byte, and the byte behind the last
 def check_plan(
     ideal: Program, placed: Program, offsets: Mapping[str, int], arena_bytes: int,
     scratch: Mapping[int, Span] | None = None, in_place: Sequence[frozenset[int]] | None = None,
+    fetched: Mapping[int, Span] | None = None, borders: Sequence[int] = (),
 ) -> None:  # fmt: skip
     """Replay `ideal` beside `placed`, whose roots lie at `offsets` of the arena.
 
-    `scratch` is what each step may overwrite besides, `in_place` the inputs that its kernel may write over.
+    `scratch` is what each step may overwrite besides, `in_place` the inputs that its kernel may write over; `fetched`
+    what a step reads that is written while the step before it runs. Nothing may lie across one of the `borders`,
+    where one region's arena ends and another's begins.
     Raises: InternalError naming the step and the tensor that was lost.
     """
-    _Replay(ideal, placed, offsets, arena_bytes, scratch or {}, in_place).run()
+    _Replay(ideal, placed, offsets, arena_bytes, scratch or {}, in_place, fetched or {}, borders).run()
 
 
 class _Replay:
     def __init__(
         self, ideal: Program, placed: Program, offsets: Mapping[str, int], arena_bytes: int,
         scratch: Mapping[int, Span], in_place: Sequence[frozenset[int]] | None,
+        fetched: Mapping[int, Span], borders: Sequence[int],
     ) -> None:  # fmt: skip
         self.ideal, self.placed, self.offsets, self.arena_bytes = ideal, placed, offsets, arena_bytes
-        self.scratch, self.in_place = scratch, in_place
-        spans = [self.span(name) for name in self.names()] + [*scratch.values()]
+        self.scratch, self.in_place, self.fetched, self.borders = scratch, in_place, fetched, borders
+        for step, extra in (*scratch.items(), *fetched.items()):
+            if self._crosses(extra):
+                raise InternalError(f"memory plan: scratch or weights of step {step} lie in two arenas")
+        spans = [self.span(name) for name in self.names()] + [*scratch.values(), *fetched.values()]
         spans += [place[1:] for name in self.names() if (place := ideal.place(name)) is not None]
         edges = {edge for span in spans if span for edge in span}
         self.unit = math.gcd(*edges, arena_bytes) or 1
@@ -64,7 +71,12 @@ class _Replay:
             raise InternalError(
                 f"memory plan: '{name}' at {start}, {end - start} bytes, is not in the arena's {self.arena_bytes}"
             )
+        if self._crosses((start, end)):
+            raise InternalError(f"memory plan: '{name}' at {start}, {end - start} bytes, lies in two arenas")
         return start, end
+
+    def _crosses(self, span: Span) -> bool:
+        return any(span[0] < border < span[1] for border in self.borders)
 
     def room(self, name: str) -> Array:
         """The tensor's units in the ideal memory."""
@@ -88,9 +100,20 @@ class _Replay:
         for name in self.ideal.inputs:
             self.write(name, self._required(name))
         for step, work in enumerate(self.ideal.work):
+            if step == 0:
+                self._fetch(0)
+            self._fetch(step + 1)
             self._step(step, work.node)
         for name in self.ideal.outputs:
             self._read(name, "the end")
+
+    def _fetch(self, step: int) -> None:
+        """The step's weights come into the arena: each unit is marked with what no tensor has."""
+        span = self.fetched.get(step)
+        if span is not None:
+            if not (0 <= span[0] <= span[1] <= self.arena_bytes):
+                raise InternalError(f"memory plan: the weights of step {step} are not in the arena")
+            self.arena[span[0] // self.unit : span[1] // self.unit] = -2 - step
 
     def _required(self, name: str) -> Span:
         span = self.span(name)
@@ -107,11 +130,17 @@ class _Replay:
                 raise InternalError(f"memory plan: {where} writes into the {self.placed.storage[name].kind} '{name}'")
         for _, name, _ in reads:
             self._read(name, where)
+        weights = self.fetched.get(step)
+        if weights is not None:
+            there = self.arena[weights[0] // self.unit : weights[1] // self.unit]
+            if bool((there != -2 - step).any()) or any(_overlap(weights, span) for _, span in writes):
+                raise InternalError(f"memory plan: the weights of {where} are overwritten")
         free = self.scratch.get(step)
         if free is not None:
             if not (0 <= free[0] <= free[1] <= self.arena_bytes):
                 raise InternalError(f"memory plan: the scratch of {where} is not in the arena")
-            if any(_overlap(free, span) for span in [*(r[2] for r in reads), *(w[1] for w in writes)]):
+            taken = [*(r[2] for r in reads), *(w[1] for w in writes), *([weights] if weights is not None else [])]
+            if any(_overlap(free, span) for span in taken):
                 raise InternalError(f"memory plan: the scratch of {where} overlaps what it reads or writes")
             self.arena[free[0] // self.unit : -(-free[1] // self.unit)] = -1
         allowed = self.in_place[step] if self.in_place is not None else frozenset()

@@ -16,6 +16,7 @@ from edgewright.plan.liveness import END, FIRST, LAST, START, Rectangles, rectan
 from edgewright.plan.storage import Program, Storage
 
 _DISTANCE_ALIGN = 16
+_MOST_BANDED = 24  # roots that come or go by bands and are tried on each other
 
 
 @dataclass(frozen=True)
@@ -79,16 +80,31 @@ class _Overlay:
         return root, offset
 
     def offer(self, proposal: _Proposal) -> None:
-        """Join two roots where that is legal and helps."""
+        """Lay a result over an operand where that is legal and helps."""
         (a, a_at), (b, b_at) = self.where(proposal.operand), self.where(proposal.result)
         if a == b:
             return
+        if not proposal.exact:
+            self.slide(a, b)
+        elif self._clear(a, b, a_at - b_at):
+            self._join(a, b, [a_at - b_at])
+
+    def slide(self, a: str, b: str) -> None:
+        """Lay root b over root a, as near as the lifetimes of their bytes allow, where that helps."""
+        self._join(a, b, _distances(self.roots[a].live, self.roots[b].live))
+
+    def partial(self) -> list[tuple[str, str]]:
+        """Pairs of roots that are alive at one time and come or go by bands, the largest first."""
+        banded = sorted((r for r, root in self.roots.items() if len(root.live) > 1), key=lambda r: -self.roots[r].size)
+        pairs = [
+            (a, b) for a in banded[:_MOST_BANDED] for b in banded[:_MOST_BANDED]
+            if _first(self.roots[a]) < _first(self.roots[b]) < _last(self.roots[a])
+        ]  # fmt: skip
+        return sorted(pairs, key=lambda pair: -min(self.roots[root].size for root in pair))
+
+    def _join(self, a: str, b: str, shifts: Sequence[int]) -> None:
         lower, upper = self.roots[a], self.roots[b]
         align = max(lower.align, upper.align)
-        if proposal.exact:
-            shifts = [a_at - b_at] if self._clear(a, b, a_at - b_at) else []
-        else:
-            shifts = _distances(lower.live, upper.live)
         best = None
         for shift in shifts:
             both = lower.over(upper.at(shift))
@@ -161,6 +177,9 @@ def overlaid(program: Program, in_place: Sequence[frozenset[int]], scratch: Mapp
     overlay = _Overlay(program, in_place, scratch)
     for proposal in (*overlay.pairs, *overlay.followers):
         overlay.offer(proposal)
+    for a, b in overlay.partial():
+        if a in overlay.roots and b in overlay.roots:
+            overlay.slide(a, b)
     return overlay.program_now()
 
 
@@ -191,9 +210,17 @@ def _proposals(program: Program, in_place: Sequence[frozenset[int]]) -> tuple[li
     return exact, list(later.values())
 
 
+def _first(root: _Root) -> int:
+    return int(root.live[:, FIRST].min())
+
+
+def _last(root: _Root) -> int:
+    return int(root.live[:, LAST].max())
+
+
 def _span(root: _Root) -> slice:
     """Where in `_Overlay.live` a root is live."""
-    return slice(int(root.live[:, FIRST].min()) + 1, int(root.live[:, LAST].max()) + 2)
+    return slice(_first(root) + 1, _last(root) + 2)
 
 
 def _meet(a: Rectangles, b: Rectangles) -> Array:

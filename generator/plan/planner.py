@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,9 +17,14 @@ from edgewright.plan.check import check_plan
 from edgewright.plan.choice import KernelChooser
 from edgewright.plan.curve import choose_draft
 from edgewright.plan.draft import Draft, Drafter, PlanOptions
-from edgewright.plan.lifetimes import Lifetime
+from edgewright.plan.lifetimes import Lifetime, lower_bound_bytes
 from edgewright.plan.order import best_order
+from edgewright.plan.pack import align_up
+from edgewright.plan.regions import Arena, Layout, Placement, Region, SharedPlaceError, lay_out, place_constants
+from edgewright.plan.staging import Stage, staged
 from edgewright.plan.storage import Storage, make_program
+from edgewright.plan.touches import Constant, constants_of, touches_of
+from edgewright.plan.wishes import resolve
 
 MAX_TENSOR_BYTES = 2**31 - 1
 
@@ -49,7 +54,9 @@ class Step:
 class Plan:
     """Everything the emitter writes down.
 
-    Units: bytes. `storage` says for each tensor which root holds it and where; `offsets` where that lies in the arena.
+    Units: bytes. `storage` says for each tensor which root holds it and where; `offsets` where that lies in the arenas,
+    which stand end to end, one a region (`arenas`; `regions` names a root's). `arena_bytes` is the sum of them.
+    `constants` have their regions; `stages` says what steps have fetched, before they begin, into a piece of an arena.
     """
 
     graph: Graph
@@ -60,6 +67,10 @@ class Plan:
     arena_bytes: int
     lower_bound_bytes: int
     draft: Draft
+    regions: Mapping[str, str]
+    arenas: tuple[Arena, ...]
+    constants: tuple[Constant, ...]
+    stages: Mapping[int, Stage]
 
     @property
     def segments(self) -> tuple[Segment, ...]:
@@ -83,8 +94,20 @@ class Plan:
         return sum(t.size_bytes for t in self.graph.tensors.values() if t.data is not None and t.name in used)
 
     def address(self, name: str) -> int:
-        """First byte of a tensor in the arena."""
+        """First byte of a tensor in the arenas."""
         return self.offsets[self.storage[name].root] + self.storage[name].offset_bytes
+
+    def arena(self, root: str) -> Arena:
+        """The arena that a root lies in."""
+        return next(arena for arena in self.arenas if arena.region == self.regions[root])
+
+    def arena_bytes_in(self, region: str) -> int:
+        """Bytes of the arena in a region."""
+        return sum(arena.bytes for arena in self.arenas if arena.region == region)
+
+    def weights_bytes_in(self, region: str) -> int:
+        """Bytes of the constants in a region."""
+        return sum(constant.size_bytes for constant in self.constants if constant.region == region)
 
     @property
     def peak(self) -> Step | None:
@@ -98,10 +121,14 @@ class Plan:
         return max(self.steps, key=live)
 
 
-def make_plan(graph: Graph, core: Core | None = None, options: PlanOptions | str = "balanced") -> Plan:
-    """Choose kernels for a core, lifetimes and arena offsets; the result has passed the checker.
+def make_plan(
+    graph: Graph, core: Core | None = None, options: PlanOptions | str = "balanced",
+    placement: Placement | None = None,
+) -> Plan:  # fmt: skip
+    """Choose kernels for a core, lifetimes, regions and offsets; the result has passed the checker.
 
-    Without a core, the portable kernels. Options given as text are what to optimize for.
+    Without a core, the portable kernels; without a placement, one region of any size. Options given as text are what
+    to optimize for. Raises: MemoryPlanError.
     """
     options = PlanOptions(options) if isinstance(options, str) else options
     core = core or Core()
@@ -116,14 +143,46 @@ def make_plan(graph: Graph, core: Core | None = None, options: PlanOptions | str
     graph = best_order(graph)
     chooser = KernelChooser(graph, core, options.optimize, options.weights_limit)
     drafter = _best_views(graph, chooser, options)
-    return finish(choose_draft(drafter, options))
+    try:
+        return finish(choose_draft(drafter, options), placement)
+    except SharedPlaceError:  # without overlays fewer tensors share bytes
+        options = replace(options, overlay=False)
+        return finish(choose_draft(_best_views(graph, chooser, options), options), placement)
 
 
-def finish(draft: Draft) -> Plan:
-    """Give every piece its offset, and check the result."""
-    offsets, arena_bytes = draft.packing.offsets, draft.packing.arena_bytes
+def finish(draft: Draft, placement: Placement | None = None) -> Plan:
+    """Give every piece its region and offset, every constant its region, and check the result."""
+    placement = placement or Placement()
+    steps = _steps(draft)
+    graph, storage = draft.placed.graph, draft.placed.storage
+    sizes = {piece.root: piece.size_bytes for piece in draft.pieces}
+    constants = constants_of(steps, draft.program.graph, draft.program.storage)
+    pins, constant_pins = resolve(placement, draft.placed, sizes, steps, constants)
+    constants = place_constants(constants, constant_pins, placement.flash)
+    placement = _without_constants(placement, constants)
+    layout = lay_out(draft.pieces, touches_of(steps, graph, storage, sizes), pins, placement.ram, draft.packing)
+    taken = sum(arena.bytes for arena in layout.arenas)
+    if placement.limit is not None and len(layout.arenas) > 1 and taken > placement.limit:
+        raise MemoryPlanError(
+            f"the arenas in {', '.join(repr(arena.region) for arena in layout.arenas)} take {taken:,} B together; "
+            f"at most {placement.limit:,} B were asked for"
+        )
+    pieces, stages = draft.pieces, dict[int, Stage]()
+    if placement.stage:
+        region = _limited(placement, layout)
+        layout, more, stages = staged(steps, constants, pieces, layout, region, placement)
+        pieces = (*pieces, *more)
+    _check(draft, layout, stages)
+    arena_bytes = sum(arena.bytes for arena in layout.arenas)
+    return Plan(
+        graph, steps, storage, pieces, layout.offsets, arena_bytes, lower_bound_bytes(pieces), draft,
+        layout.regions, layout.arenas, constants, stages,
+    )  # fmt: skip
+
+
+def _steps(draft: Draft) -> tuple[Step, ...]:
     work = draft.program.work
-    steps = tuple(
+    return tuple(
         Step(
             index, item.node, choice.calls, operator(item.node.op).macs(item.node, draft.program.graph),
             choice.kernel.name if choice.kernel is not None else choice.calls[0].function, item.layer,
@@ -131,13 +190,39 @@ def finish(draft: Draft) -> Plan:
         )
         for index, (item, choice) in enumerate(zip(work, draft.choices, strict=True))
     )  # fmt: skip
+
+
+def _without_constants(placement: Placement, constants: tuple[Constant, ...]) -> Placement:
+    """The same with the RAM that constants take."""
+    ram = []
+    for region in placement.ram:
+        taken = sum(align_up(constant.size_bytes) for constant in constants if constant.region == region.name)
+        if taken and not region.holds(taken):
+            raise MemoryPlanError(
+                f"the constants placed in '{region.name}' take {taken:,} B; there is room for {region.room:,} B"
+            )
+        ram.append(region if region.room is None else replace(region, room=region.room - taken))
+    return replace(placement, ram=tuple(ram))
+
+
+def _limited(placement: Placement, layout: Layout) -> Region:
+    """The region that weights are staged in, with the room that the limit leaves to its arena."""
+    region = next(region for region in placement.ram if region.name == placement.stage)
+    if placement.limit is None:
+        return region
+    left = placement.limit - sum(arena.bytes for arena in layout.arenas if arena.region != region.name)
+    return replace(region, room=left if region.room is None else min(region.room, left))
+
+
+def _check(draft: Draft, layout: Layout, stages: Mapping[int, Stage]) -> None:
+    """Replay the plan. Raises: InternalError."""
     sizes = {piece.root: piece.size_bytes for piece in draft.pieces}
-    spans = {step: (offsets[name], offsets[name] + sizes[name]) for step, name in draft.scratch.items()}
-    in_place = [choice.in_place for choice in draft.choices]
-    check_plan(draft.program, draft.placed, offsets, arena_bytes, spans, in_place)
-    return Plan(
-        draft.placed.graph, steps, draft.placed.storage, draft.pieces, offsets, arena_bytes,
-        draft.packing.lower_bound_bytes, draft,
+    offsets = layout.offsets
+    scratch = {step: (offsets[name], offsets[name] + sizes[name]) for step, name in draft.scratch.items()}
+    fetched = {step: (offsets[s.piece], offsets[s.piece] + s.size_bytes) for step, s in stages.items()}
+    check_plan(
+        draft.program, draft.placed, offsets, sum(arena.bytes for arena in layout.arenas), scratch,
+        [choice.in_place for choice in draft.choices], fetched, [arena.start for arena in layout.arenas],
     )  # fmt: skip
 
 

@@ -164,7 +164,7 @@ def _joined(node: Node, forest: _Forest, fixed: set[str], tensors: dict[str, Ten
     return copies
 
 
-def fresh(tensors: Mapping[str, Tensor], hint: str) -> str:
+def fresh(tensors: Mapping[str, object], hint: str) -> str:
     """A tensor name that is not taken."""
     while hint in tensors:
         hint += "'"

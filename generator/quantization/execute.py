@@ -15,6 +15,8 @@ import numpy as np
 from edgewright.ir import Array, Graph, Node
 from edgewright.ops import operator
 from edgewright.ops.core import FREE
+from edgewright.ops.elementwise import Broadcast
+from edgewright.ops.where import Where
 from edgewright.ops.window import pad_image
 from edgewright.quantization.prepare import main_output
 
@@ -176,10 +178,10 @@ def _keeps_batch_axis(node: Node, graph: Graph) -> bool:
         return False
     if node.op == "Transpose":
         return bool(a["perm"][0] == 0)
-    if node.op in ("Concat", "Softmax"):
-        alone = node.op == "Softmax" or len(variable) == len(node.inputs)
+    if "axis" in a:
+        alone = node.op != "Concat" or len(variable) == len(node.inputs)
         return alone and a["axis"] % len(shape) != 0
-    if node.op == "ReduceMean":
+    if "axes" in a:
         return all(axis % len(variable[0].shape) != 0 for axis in a["axes"])
     if node.op == "Pad":
         return bool(a["begins"][0] == 0 == a["ends"][0])
@@ -187,7 +189,7 @@ def _keeps_batch_axis(node: Node, graph: Graph) -> bool:
         rows = len(variable) == 1 and node.inputs[0] == variable[0].name
         return rows or min(len(t.shape) for t in variable) > 2
     operands = [graph.tensors[name].shape for name in node.inputs if name]
-    if node.op in ("Add", "Sub", "Mul", "Div"):  # the first axes have to meet
+    if isinstance(operator(node.op), Broadcast | Where):  # the first axes have to meet
         return all(len(t.shape) == len(shape) for t in variable) and all(
             len(s) < len(shape) or s[0] == 1 for s in operands
         )

@@ -21,6 +21,7 @@ MOVES = frozenset({"Reshape", "Transpose", "Slice", "MaxPool", "Pad", "Concat", 
 SUMS = frozenset({"Conv", "FullyConnected", "Add", "Sub", "Mul", "AveragePool", "ReduceMean", "Clamp"})  # 8 and 16 bits
 ONLY_8_BITS = frozenset({"MatMul", "Softmax"})  # beside functions of one element, which are tables of 256 entries
 RANGES_FROM_0 = frozenset({"Softmax", "Sigmoid", "HardSigmoid"})  # to 1
+_CHANGE_TYPE = frozenset({"Cast", "IsNaN", "IsInf"})  # functions of one element, but not to a float
 RANGES_FROM_MINUS_1 = frozenset({"Tanh"})
 
 RECURRENT = frozenset({"LSTM", "GRU"})  # inputs: X, W, R, and others that stay float; outputs: Y, last state, cell
@@ -31,7 +32,7 @@ Bits = Callable[[str], int]  # of an activation, by its tensor's name
 def is_table(node: Node) -> bool:
     """Whether the node is a function of one element, which a table can hold."""
     rule = operator(node.op)
-    return rule.elementwise and rule.arity == (1, 1) and rule.dtypes == {DType.F32} and node.op not in SUMS
+    return rule.elementwise and rule.arity == (1, 1) and DType.F32 in rule.dtypes and node.op not in SUMS | _CHANGE_TYPE
 
 
 def moves(node: Node) -> bool:

@@ -36,6 +36,20 @@ class TargetRecord(_Table):
     evidence: Literal["host", "emulated", "hardware"]
 
 
+class RegionRecord(_Table):
+    """What lies in one region of the board's memory, by the linked program. Units: bytes.
+
+    `used_bytes` is everything, initial values of RAM that are stored in flash included.
+    """
+
+    name: str
+    kind: Literal["flash", "ram"]
+    bytes: int
+    used_bytes: int
+    arena_bytes: int
+    weights_bytes: int
+
+
 class BuildRecord(_Table):
     """What the linker made of it. Units: bytes.
 
@@ -50,6 +64,7 @@ class BuildRecord(_Table):
     ram_bytes: int | None
     arena_bytes: int
     arena_lower_bound_bytes: int
+    regions: list[RegionRecord] = []  # none on the host
     stack_bytes: int | None  # the high-water mark, measured
     stack_reserved_bytes: int | None
     stack_bound_bytes: int | None = None  # what it can be at most, by analysis

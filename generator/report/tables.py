@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from rich.table import Table
 
-from edgewright.report.result import Result
+from edgewright.elf_sizes import RegionUse
+from edgewright.manifest import RegionFacts
+from edgewright.report.result import RegionRecord, Result
 
 
 def _number(value: float | None, unit: str = "", digits: int = 0) -> str:
@@ -22,6 +24,29 @@ def two_columns(title: str, rows: Iterable[tuple[str, str]]) -> Table:
     for name, value in rows:
         table.add_row(name, value)
     return table
+
+
+_KINDS = {"flash": "flash", "ram": "RAM"}
+
+
+def region_rows(regions: Iterable[RegionRecord | RegionUse]) -> Iterable[tuple[str, str]]:
+    """A row for each memory region in use; none where the program takes no more than one flash and one RAM."""
+    used = [region for region in regions if region.used_bytes]
+    for region in used if len(used) > 2 else ():
+        inside = _contents(region.arena_bytes, region.weights_bytes, " ({})")
+        yield f"{_KINDS[region.kind]} {region.name}", f"{region.used_bytes:,} of {region.bytes:,} B{inside}"
+
+
+def planned_rows(regions: Iterable[RegionFacts]) -> Iterable[tuple[str, str]]:
+    """A row for each region that the network has something in; none where that is one flash and one RAM at most."""
+    used = [region for region in regions if region.arena_bytes or region.weights_bytes]
+    for region in used if len(used) > 2 else ():
+        yield f"{_KINDS[region.kind]} {region.name}", _contents(region.arena_bytes, region.weights_bytes)
+
+
+def _contents(arena_bytes: int, weights_bytes: int, form: str = "{}") -> str:
+    parts = [f"{name} {size:,} B" for name, size in (("arena", arena_bytes), ("weights", weights_bytes)) if size]
+    return form.format(", ".join(parts)) if parts else ""
 
 
 def result_table(result: Result) -> Table:
@@ -120,6 +145,7 @@ def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
     yield "flash", f"{_number(build.flash_bytes, 'B')} (weights {_number(build.weights_bytes, 'B')}{raw})"
     yield "RAM", f"{_number(build.ram_bytes, 'B')}, batches not counted"
     yield "arena", f"{_number(build.arena_bytes, 'B')} (lower bound {_number(build.arena_lower_bound_bytes, 'B')})"
+    yield from region_rows(build.regions)
     bound = "" if build.stack_bound_bytes is None else f", bound {_number(build.stack_bound_bytes, 'B')}"
     if build.stack_bytes is not None:
         reserved = f"{',' * bool(bound)} of {_number(build.stack_reserved_bytes, 'B')}"

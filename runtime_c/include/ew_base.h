@@ -20,6 +20,7 @@ typedef enum ew_status {
 #define EW_INLINE static inline __attribute__((always_inline))
 #define EW_ARENA_ALIGN 16 /* bytes; the widest load of any kernel */
 #define EW_ALIGN(n_bytes) __attribute__((aligned(n_bytes)))
+#define EW_SECTION(name) __attribute__((section(name))) /* where the linker script puts an arena, or weights */
 
 /* Highest rank that the n-dimensional kernels take. */
 #define EW_MAX_RANK 8

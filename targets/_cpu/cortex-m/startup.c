@@ -6,7 +6,12 @@
 #include <stdint.h>
 
 /* linker.ld */
-extern uint32_t ew_data_load[], ew_data_start[], ew_data_end[], ew_bss_start[], ew_bss_end[];
+typedef struct {
+    const volatile uint32_t *from;
+    volatile uint32_t *to, *end;
+} ew_copy;
+extern const ew_copy ew_copies_start[], ew_copies_end[]; /* initialised data, and weights in RAM */
+extern uint32_t ew_bss_start[], ew_bss_end[];
 
 int main(void);
 void ew_reset(void);
@@ -25,9 +30,11 @@ __attribute__((noreturn)) void ew_reset(void)
 #endif
     __asm volatile("dsb\n isb" ::: "memory");
 #endif
-    const volatile uint32_t *from = ew_data_load;
-    for (volatile uint32_t *to = ew_data_start; to < (volatile uint32_t *)ew_data_end; to++) {
-        *to = *from++;
+    for (const ew_copy *copy = ew_copies_start; copy < ew_copies_end; copy++) {
+        const volatile uint32_t *from = copy->from;
+        for (volatile uint32_t *to = copy->to; to < copy->end; to++) {
+            *to = *from++;
+        }
     }
     for (volatile uint32_t *to = ew_bss_start; to < (volatile uint32_t *)ew_bss_end; to++) {
         *to = 0u;

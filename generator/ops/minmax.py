@@ -1,0 +1,42 @@
+"""Max and Min of any number of broadcast operands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from edgewright.ops.core import Case, cases, from_onnx, given, weights
+from edgewright.ops.elementwise import NUMBERS, Broadcast, define
+
+for _name, _formula in (("Max", np.maximum), ("Min", np.minimum)):
+    define(
+        Broadcast, _name, f"Of two operands; NaN where one is NaN. Source: ONNX {_name}-13.", dtypes=NUMBERS,
+        rounds_once=True, formula=staticmethod(_formula), kernel=f"ew_{_name.lower()}",
+        header="binary/ew_arithmetic.h",
+    )  # fmt: skip
+
+
+@from_onnx("Max", "Min")
+def _extreme(foreign: Any) -> None:
+    """From the left."""
+    names = [foreign.tensor(index).name for index in range(foreign.n_inputs)]
+    if len(names) == 1:
+        foreign.emit("Reshape", names, final=0, shape=foreign.tensor(0).shape)
+        return
+    value = names[0]
+    for index, name in enumerate(names[1:], 2):
+        value = foreign.emit(foreign.op_type, [value, name], final=0 if index == len(names) else None)
+
+
+cases(
+    Case("Max", "one", (given(2, 3),)),
+    Case("Max", "two", (given(2, 3, 4), given(2, 3, 4)), opset=8),
+    Case("Max", "nan", (given(5, 7), given(7)), special=True),
+    Case("Min", "three_broadcast", (given(2, 3, 4), given(4), weights(3, 1))),
+    Case("Min", "nan", (given(5, 7), given(7)), special=True),
+    *(Case(name, dtype, (given(3, 4), given(4)), dtype=dtype, between=(-99, 99), slow=(name, dtype) != ("Max", "int64"))
+      for name in ("Max", "Min") for dtype in ("int8", "int16", "int32", "int64", "float64", "float16")),
+    *(Case(name, dtype, (given(3, 4), given(4)), dtype=dtype, slow=True) for name in ("Max", "Min")
+      for dtype in ("uint8", "uint16", "uint32", "uint64")),
+)  # fmt: skip
