@@ -214,10 +214,9 @@ class _Importer:
             if value.name not in self.names:
                 raise ModelError(f"no node makes the model's output '{value.name}'")
             name = self.names[value.name]
-            if self.editor.tensors[name].elements == 0:
-                raise UnsupportedError(
-                    f"output '{value.name}' of shape {list(self.editor.tensors[name].shape)} is empty"
-                )
+            if not self.editor.tensors[name].elements:
+                shape = list(self.editor.tensors[name].shape)
+                raise UnsupportedError(f"the model's output '{value.name}' has shape {shape}, no elements")
             if name in outputs or name in self.editor.inputs or self.editor.tensors[name].data is not None:
                 name = self._copied(name)
             outputs.append(name)
@@ -323,7 +322,7 @@ class _Foreign:
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
-        if self.op_type == "Cast" and attribute.name == "to":
+        if attribute.name in ("to", "dtype") and isinstance(value, int):
             return _dtype(value) or _type_name(value)
         if isinstance(value, onnx.TensorProto):
             return onnx.numpy_helper.to_array(value)
