@@ -84,7 +84,8 @@ app = typer.Typer(
 def inspect(
     model: ModelFile, target: MaybeTarget = None, pin: Pin = None, bind: Bind = None,
     optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None, ram_limit: RamLimit = None,
-    io: PortsIn = "caller", map_file: MapFile = None, curve: Curve = False, json_file: JsonFile = None, quiet: Quiet = False,
+    io: PortsIn = "caller", map_file: MapFile = None, curve: Curve = False,
+    json_file: JsonFile = None, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Show a model's operators, MACs, parameters, RAM, what sets its peak, and the boards it fits."""
     check_json(json_file, model)
