@@ -54,19 +54,13 @@ class Cast(Operator):
         return (KernelCall(function, "cast/ew_cast.h", "ew_cast_params", {"count": x.elements}, (x.name, y.name)),)
 
 
-@from_onnx("Cast")
+@from_onnx("Cast", "CastLike")
 def _cast(foreign: Any) -> None:
-    _to(foreign, foreign.attrs["to"])  # the frontend has turned ONNX's number into a DType or a name
-
-
-@from_onnx("CastLike")
-def _cast_like(foreign: Any) -> None:
-    """Source: ONNX CastLike-19: of the second operand only the type matters."""
-    _to(foreign, foreign.tensor(1).dtype)
-
-
-def _to(foreign: Any, to: DType | str) -> None:
     x = foreign.tensor(0)
+    # the frontend has turned ONNX's number into a DType or a name
+    to = foreign.attrs["to"] if foreign.op_type == "Cast" else foreign.tensor(1).dtype
+    if foreign.op_type == "CastLike" and foreign.is_four_bit(1):
+        foreign.unsupported("a cast to a type of four bits")
     if not isinstance(to, DType):
         foreign.unsupported(f"a cast to {to}")
     if to is x.dtype:
@@ -87,4 +81,5 @@ cases(
     Case("Cast", "s64_to_f32", (given(3, 4),), {"to": "float32"}, dtype="int64"),
     Case("Cast", "b8_to_f32", (given(3, 4),), {"to": "float32"}, dtype="bool"),
     Case("Cast", "same", (given(3, 4),), {"to": "float32"}),
+    Case("CastLike", "a_constant", (given(3, 4), np.zeros(1, np.int32))),
 )
