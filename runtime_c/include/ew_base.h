@@ -17,7 +17,7 @@ typedef enum ew_status {
 #define EW_KERNEL static inline __attribute__((always_inline))
 #endif
 
-#define EW_INLINE static inline __attribute__((always_inline))
+#define EW_INLINE static inline __attribute__((always_inline, unused))
 #define EW_ARENA_ALIGN 16 /* bytes; the widest load of any kernel */
 #define EW_ALIGN(n_bytes) __attribute__((aligned(n_bytes)))
 #define EW_SECTION(name) __attribute__((section(name))) /* where the linker script puts an arena, or weights */
