@@ -14,7 +14,7 @@ from edgewright.errors import MemoryPlanError
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Tensor
 from edgewright.kernels import Core
-from edgewright.pipeline import Clock, Settings, check_fits, plan
+from edgewright.pipeline import Clock, Settings, check_fits, check_fits_on, plan
 from edgewright.plan import Plan
 from edgewright.plan.tradeoff import Cut, Point, ram_curve
 from edgewright.report.memory_map import short_names
@@ -38,10 +38,11 @@ class Inspection:
 
     def _fits(self) -> dict[str, str | None]:
         """Why the model does not fit on a board, or None where it does."""
+        check = check_fits_on if self.target is None else check_fits
         result: dict[str, str | None] = {}
         for target in list_targets() if self.target is None else [self.target]:
             try:
-                check_fits(self.planned, target)
+                check(self.planned, target)
                 result[target.name] = None
             except MemoryPlanError as error:
                 result[target.name] = str(error)

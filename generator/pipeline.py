@@ -22,7 +22,7 @@ from edgewright.ir import Array, Graph
 from edgewright.kernels import Core
 from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
 from edgewright.passes import run_passes
-from edgewright.plan import Placement, Plan, PlanOptions, Region, make_plan
+from edgewright.plan import Placement, Plan, PlanOptions, Region, finish, make_plan
 from edgewright.plan.regions import NoRoomError
 from edgewright.profile import profile, step_parts
 from edgewright.report.measures import (
@@ -210,6 +210,14 @@ def check_fits(planned: Plan, target: Target) -> None:
             f"{weights - flash.bytes:,} B too few. The largest is '{largest.name}' with {largest.size_bytes:,} B. "
             "Try a smaller model or a larger board."
         )
+
+
+def check_fits_on(planned: Plan, target: Target) -> None:
+    """The same for a plan that was made for no board in particular: its pieces are laid out in the board's memory.
+
+    Raises: MemoryPlanError.
+    """
+    check_fits(finish(planned.draft, Settings().placement(target, planned.graph)), target)
 
 
 def compile_tree(tree: SourceTree, target: Target, folder: Path, clock: Clock, *, force: bool = False) -> Firmware:

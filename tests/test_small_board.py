@@ -13,6 +13,7 @@ from conftest import DIGITS, DIGITS_TEST, need
 import edgewright as ew
 from edgewright.boards import Target, load_target
 from edgewright.errors import MemoryPlanError
+from edgewright.inspection import inspect_model
 from edgewright.pipeline import plan
 
 
@@ -47,6 +48,14 @@ def test_what_cannot_fit_is_refused(tmp_path: Path) -> None:
     board = with_ram(tmp_path / "tiny", 9 * 1024)
     with pytest.raises(MemoryPlanError, match=r"B too few"):
         ew.generate(ew.load(DIGITS), board)
+
+
+def test_a_plan_for_no_board_is_laid_out_on_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The arena counts on a board whose RAM has a name of its own."""
+    inspected = inspect_model(ew.load(DIGITS))
+    for board, fits in ((with_ram(tmp_path / "small", 14 * 1024), False), (load_target("mps2-an386"), True)):
+        monkeypatch.setattr("edgewright.inspection.list_targets", lambda board=board: [board])
+        assert inspected.record()["fits"] == {"mps2-an386": fits}
 
 
 def test_a_limit_that_cannot_be_kept_says_what_can(tmp_path: Path) -> None:
