@@ -26,7 +26,7 @@ from edgewright.manifest import Manifest, Optimize, manifest_of
 from edgewright.ops import KernelCall
 from edgewright.ops.core import Scratch
 from edgewright.plan import Plan, Step
-from edgewright.plan.touches import Key, key_of
+from edgewright.plan.touches import Key
 from edgewright.resources import resource_dir
 
 C_TYPES = {
@@ -228,7 +228,7 @@ class _Emitter:
 
         def constant(values: Array) -> str:
             """The array in weights.c, or the parameter for where it was fetched to."""
-            key = key_of(values)
+            key = self.plan.draft.keys.of(values)
             name = self._constant(key)
             stage = self.plan.stages.get(step.index)
             if stage is None or (offset := stage.constants.get(key)) is None:

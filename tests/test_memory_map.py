@@ -24,7 +24,7 @@ from edgewright.pipeline import load
 from edgewright.plan import Plan, PlanOptions, make_plan
 from edgewright.plan.bands import banded
 from edgewright.plan.liveness import rectangles
-from edgewright.plan.tradeoff import ram_curve, whole_program
+from edgewright.plan.tradeoff import ram_curve
 from edgewright.report.memory_map import (
     KINDS,
     MapPiece,
@@ -266,7 +266,7 @@ def test_the_curve_is_of_the_network_before_bands(seed: int) -> None:
     graph = run_passes(imported(integer_network(seed) if seed % 2 else random_network(seed)).graph)
     for options in (PlanOptions("speed"), PlanOptions("ram", arena_ports=True)):
         plan = make_plan(graph, M4, options)
-        program = whole_program(plan, options)
+        program = plan.draft.base
         assert all(item.node.op == "Copy" or item.node.output == item.layer for item in program.work)
         for segment in sorted(plan.segments, key=lambda segment: -segment.first):
             cut = banded(program, segment)

@@ -19,7 +19,7 @@ from edgewright.plan.check import check_plan
 from edgewright.plan.lifetimes import Lifetime
 from edgewright.plan.pack import ARENA_ALIGN_BYTES, Packing
 from edgewright.plan.regions import NoRoomError, lay_out, place_constants
-from edgewright.plan.touches import Constant, constants_of
+from edgewright.plan.touches import Constant, Keys, constants_of
 
 FLASH = (Region("CODE"), Region("SLOW_FLASH", None, 20))
 
@@ -212,7 +212,7 @@ def test_constants_overflow_into_the_next_flash_by_touches() -> None:
 def test_constants_are_those_of_the_steps() -> None:
     for seed in range(SEED, SEED + 10):
         plan = make_plan(network(seed)[0], CORES[seed % 3])
-        found = constants_of(plan.steps, plan.graph, plan.storage)
+        found = constants_of(plan.steps, plan.graph, plan.storage, Keys())
         assert [c.key for c in found] == [c.key for c in plan.constants]
         assert len({c.key for c in found}) == len(found)
         assert all(c.touched_bytes >= c.size_bytes for c in found)

@@ -8,7 +8,6 @@ Every element is computed as before, by the same arithmetic, from the same opera
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, replace
 
@@ -47,15 +46,11 @@ def run_of(program: Program, first: int, stop: int) -> Run | None:
 
 def _windows(program: Program, first: int, stop: int) -> Set[str]:
     """Results that nothing outside the run touches, and that share their root with nothing."""
-    sharing = Counter(storage.root for storage in program.storage.values())
-    outside: set[str] = {*program.graph.outputs}
-    inside: set[str] = set()
-    for index, work in enumerate(program.work):
-        (inside if first <= index < stop else outside).update(work.node.inputs)
     made = {work.node.output for work in program.work[first:stop]}
     return {
-        name for name in made & inside - outside
-        if program.storage[name].kind == "arena" and sharing[program.storage[name].root] == 1
+        name for name in made.difference(program.graph.outputs)
+        if program.last_reads.get(name, stop) < stop
+        and program.storage[name].kind == "arena" and program.storage[name].root in program.roots_of_one
     }  # fmt: skip
 
 

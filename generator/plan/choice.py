@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +14,7 @@ from edgewright.kernels import Core, Kernel, kernels_for
 from edgewright.ops import KernelCall, operator
 from edgewright.ops.core import describe
 from edgewright.plan.storage import Work
+from edgewright.plan.touches import Keys
 
 BALANCED_GROWTH = 0.10  # of the raw weights that packing may add, where flash and speed are to be balanced
 RAM_GROWTH = 0.25  # likewise, where RAM counts more: kernels that write over their operands pack more
@@ -54,7 +54,7 @@ class KernelChooser:
         self.core, self.optimize, self.weights_limit = core, optimize, weights_limit
         self.raw_bytes = sum(_raw_bytes(node, graph) for node in graph.nodes)
         self._known: dict[Any, list[tuple[Node, Choice]]] = {}
-        self._digests: dict[int, tuple[Array, str]] = {}
+        self.keys = Keys()
 
     def choose(
         self, work: Sequence[Work], graph: Graph, scratch_limits: Mapping[int, int] | None = None
@@ -129,14 +129,7 @@ class KernelChooser:
         if not name:
             return None
         tensor = graph.tensors[name]
-        return (tensor.shape, tensor.dtype, None if tensor.data is None else self._digest(tensor.data))
-
-    def _digest(self, array: Array) -> str:
-        known = self._digests.get(id(array))
-        if known is None:
-            text = f"{array.dtype}{array.shape}{hashlib.sha256(array.tobytes()).hexdigest()}"
-            known = self._digests[id(array)] = (array, text)  # held, so that the id stays its own
-        return known[1]
+        return (tensor.shape, tensor.dtype, None if tensor.data is None else self.keys.of(tensor.data))
 
     def _weights_bytes(self, choices: Sequence[Choice], graph: Graph) -> int:
         found: dict[str, int] = {}
@@ -145,7 +138,7 @@ class KernelChooser:
                 for argument in call.arguments:
                     data = graph.tensors[argument].data if isinstance(argument, str) else argument
                     if isinstance(data, np.ndarray):
-                        found[self._digest(data)] = data.nbytes
+                        found[self.keys.of(data)] = data.nbytes
         return sum(found.values())
 
 

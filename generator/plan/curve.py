@@ -8,8 +8,8 @@ import numpy as np
 
 from edgewright.errors import MemoryPlanError
 from edgewright.ops import operator
-from edgewright.plan.bands import Segment
-from edgewright.plan.draft import Draft, Drafter, PlanOptions
+from edgewright.plan.bands import Segment, banded
+from edgewright.plan.draft import Draft, Drafter
 from edgewright.plan.tiling import Estimator, cheapest, lowest_limit
 
 MOST_SLOWDOWN = 1.3  # modelled, that `ram` pays for its last bytes
@@ -20,11 +20,12 @@ _POINTS = 9  # limits between what whole steps need and the least
 _ROUNDS = 6  # of changing the bands at the peak
 
 
-def choose_draft(drafter: Drafter, options: PlanOptions) -> Draft:
+def choose_draft(drafter: Drafter) -> Draft:
     """Return the fastest draft within `ram_limit`; for `ram` the smallest; else the one without bands.
 
     Raises: MemoryPlanError where nothing fits the limit, with the least that was found.
     """
+    options = drafter.options
     limit = options.ram_limit
     whole = drafter.whole if options.optimize == "ram" or not options.overlay else _at_no_cost(drafter)
     if options.optimize != "ram" and (limit is None or whole.arena_bytes <= limit):
@@ -60,7 +61,7 @@ def _at_no_cost(drafter: Drafter) -> Draft:
     drafts = [whole, *_with_less_scratch(drafter, whole, None)]
     for rows in _FUSED_ROWS if pairs else ():
         segments = [Segment(first, first + 2, rows) for first in pairs]
-        drafts += _drafts(drafter, [s for s in segments if drafter.draft([s]) is not None], None)
+        drafts += _drafts(drafter, [s for s in segments if banded(drafter.base, s) is not None], None)
     free = [draft for draft in drafts if draft.cycles <= _FREE * whole.cycles]
     return min(free, key=lambda draft: (draft.arena_bytes, draft.cycles))
 

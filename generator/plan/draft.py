@@ -6,21 +6,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numpy as np
-
 from edgewright.errors import InternalError
 from edgewright.ir import Array
 from edgewright.ops import operator
 from edgewright.plan.bands import Segment, banded
 from edgewright.plan.choice import Choice, KernelChooser
-from edgewright.plan.lifetimes import Lifetime
+from edgewright.plan.lifetimes import Lifetime, live_bytes
 from edgewright.plan.liveness import lifetimes, rectangles
 from edgewright.plan.overlay import overlaid
 from edgewright.plan.pack import Packing, pack
 from edgewright.plan.storage import Program, fresh
 from edgewright.plan.tiling import CALL_CYCLES, CARRY_CYCLES
+from edgewright.plan.touches import Keys
 
 _MAC_CYCLES = 3
+
 
 @dataclass(frozen=True)
 class PlanOptions:
@@ -39,23 +39,21 @@ class PlanOptions:
 
 @dataclass(frozen=True, eq=False)
 class Draft:
-    """A plan before its offsets: what is needed when."""
+    """A plan before its offsets: what is needed when. `base` is the program before parts of it were cut into bands."""
 
+    base: Program
     program: Program
     placed: Program
     choices: tuple[Choice, ...]
     pieces: tuple[Lifetime, ...]
     scratch: Mapping[int, str]
-    segments: tuple[Segment, ...] = ()
+    segments: tuple[Segment, ...]
+    keys: Keys  # of its constants
 
     @cached_property
     def live(self) -> Array:
         """What each step needs, scratch memory included. Shapes: [steps]."""
-        change = np.zeros(len(self.program.work) + 2, np.int64)
-        for piece in self.pieces:
-            change[max(piece.first, 0)] += piece.size_bytes
-            change[min(piece.last, len(self.program.work)) + 1] -= piece.size_bytes
-        return np.cumsum(change)[:-2]
+        return live_bytes(self.pieces, 0, len(self.program.work))
 
     @property
     def scratch_bytes(self) -> list[int]:
@@ -122,4 +120,6 @@ class Drafter:
         scratch = {step: fresh(program.graph.tensors, f"scratch of step {step}") for step in sizes}
         pieces = lifetimes(rectangles(placed), placed.root_bytes)
         extra = tuple(Lifetime(scratch[step], size, step, step) for step, size in sizes.items())
-        return Draft(program, placed, tuple(choices), (*pieces, *extra), scratch, tuple(segments))
+        return Draft(
+            self.base, program, placed, tuple(choices), (*pieces, *extra), scratch, tuple(segments), self.chooser.keys
+        )

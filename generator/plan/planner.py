@@ -17,7 +17,7 @@ from edgewright.plan.check import check_plan
 from edgewright.plan.choice import KernelChooser
 from edgewright.plan.curve import choose_draft
 from edgewright.plan.draft import Draft, Drafter, PlanOptions
-from edgewright.plan.lifetimes import Lifetime, lower_bound_bytes
+from edgewright.plan.lifetimes import Lifetime, live_bytes, lower_bound_bytes
 from edgewright.plan.order import best_order
 from edgewright.plan.pack import align_up
 from edgewright.plan.regions import Arena, Layout, Placement, Region, SharedPlaceError, lay_out, place_constants
@@ -114,11 +114,7 @@ class Plan:
         """The step at which most bytes are live."""
         if not self.lifetimes:
             return None
-
-        def live(step: Step) -> int:
-            return sum(life.size_bytes for life in self.lifetimes if life.first <= step.index <= life.last)
-
-        return max(self.steps, key=live)
+        return self.steps[int(np.argmax(live_bytes(self.lifetimes, 0, len(self.steps))))]
 
 
 def make_plan(
@@ -144,10 +140,10 @@ def make_plan(
     chooser = KernelChooser(graph, core, options.optimize, options.weights_limit)
     drafter = _best_views(graph, chooser, options)
     try:
-        return finish(choose_draft(drafter, options), placement)
+        return finish(choose_draft(drafter), placement)
     except SharedPlaceError:  # without overlays fewer tensors share bytes
         options = replace(options, overlay=False)
-        return finish(choose_draft(_best_views(graph, chooser, options), options), placement)
+        return finish(choose_draft(_best_views(graph, chooser, options)), placement)
 
 
 def finish(draft: Draft, placement: Placement | None = None) -> Plan:
@@ -156,7 +152,7 @@ def finish(draft: Draft, placement: Placement | None = None) -> Plan:
     steps = _steps(draft)
     graph, storage = draft.placed.graph, draft.placed.storage
     sizes = {piece.root: piece.size_bytes for piece in draft.pieces}
-    constants = constants_of(steps, draft.program.graph, draft.program.storage)
+    constants = constants_of(steps, draft.program.graph, draft.program.storage, draft.keys)
     pins, constant_pins = resolve(placement, draft.placed, sizes, steps, constants)
     constants = place_constants(constants, constant_pins, placement.flash)
     placement = _without_constants(placement, constants)

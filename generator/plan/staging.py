@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgewright.plan.lifetimes import Lifetime
+from edgewright.plan.lifetimes import Lifetime, lower_bound_bytes
 from edgewright.plan.pack import align_up
 from edgewright.plan.regions import Layout, Placement, Region, add_pieces
 from edgewright.plan.storage import fresh
@@ -45,21 +45,14 @@ def staged(
     stages = _candidates(steps, constants, region, waits, layout.offsets)
     while stages:
         new = [Lifetime(stage.piece, stage.size_bytes, max(step - 1, 0), step) for step, stage in stages.items()]
-        if _live_bytes(layout, pieces, new, region):
+        inside = [*(piece for piece in pieces if layout.regions[piece.root] == region.name), *new]
+        if region.holds(lower_bound_bytes(inside)):  # packing may need more
             found = add_pieces(layout, pieces, new, region, placement.ram)
             if found is not None:
                 return found, tuple(new), stages
         largest = max(stages, key=lambda step: (stages[step].size_bytes, step))
         del stages[largest]
     return layout, (), {}
-
-
-def _live_bytes(layout: Layout, pieces: Sequence[Lifetime], new: Sequence[Lifetime], region: Region) -> bool:
-    """Whether what is live at one time fits; packing may need more."""
-    inside = [*(piece for piece in pieces if layout.regions[piece.root] == region.name), *new]
-    return all(
-        region.holds(sum(p.size_bytes for p in inside if p.first <= piece.first <= p.last)) for piece in inside
-    )
 
 
 def _candidates(

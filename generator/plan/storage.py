@@ -7,8 +7,10 @@ two places, a graph input in a graph output) a Copy does the work at run time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Literal
 
 from edgewright.errors import InternalError
@@ -52,6 +54,17 @@ class Program:
     root_bytes: Mapping[str, int]
     inputs: tuple[str, ...] = ()  # graph inputs that lie in the arena
     outputs: tuple[str, ...] = ()
+
+    @cached_property
+    def roots_of_one(self) -> Set[str]:
+        """Roots that hold one tensor and no parts of it."""
+        tensors = Counter(storage.root for storage in self.storage.values())
+        return {root for root, count in tensors.items() if count == 1}
+
+    @cached_property
+    def last_reads(self) -> Mapping[str, int]:
+        """The last item of the work that reads each tensor."""
+        return {name: item for item, work in enumerate(self.work) for name in work.node.inputs}
 
     def place(self, name: str) -> tuple[str, int, int] | None:
         """Root, first byte, and the byte behind the last of a tensor in the arena; None for any other."""

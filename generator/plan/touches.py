@@ -48,22 +48,32 @@ class Constant:
         return int(self.values.nbytes)
 
 
-def key_of(values: Array) -> Key:
-    """Return what tells constants apart: two of the same bytes and type are one."""
-    return f"{values.dtype.name}:{hashlib.sha256(values.tobytes()).hexdigest()}"
+class Keys:
+    """What tells constants apart: two of the same bytes and type are one. Each array is digested once."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[Array, Key]] = {}  # by id; the array is held, so that the id stays its own
+
+    def of(self, values: Array) -> Key:
+        """Return the key of an array."""
+        known = self._known.get(id(values))
+        if known is None:
+            key = f"{values.dtype.name}:{hashlib.sha256(values.tobytes()).hexdigest()}"
+            known = self._known[id(values)] = (values, key)
+        return known[1]
 
 
-def constants_of(steps: Sequence[Step], graph: Graph, storage: Mapping[str, Storage]) -> tuple[Constant, ...]:
+def constants_of(
+    steps: Sequence[Step], graph: Graph, storage: Mapping[str, Storage], keys: Keys
+) -> tuple[Constant, ...]:
     """Return every array that the steps' calls read, in the order of the steps, each once; no region is chosen yet."""
     arrays: dict[Key, tuple[Array, str]] = {}
     names: dict[Key, list[str]] = defaultdict(list)
     readers: dict[Key, list[int]] = defaultdict(list)
     touched: dict[Key, int] = defaultdict(int)
-    known: dict[int, Key] = {}
     for step in steps:
         for values, name in _arrays(step, graph, storage):
-            key = known.setdefault(id(values), "") or key_of(values)
-            known[id(values)] = key
+            key = keys.of(values)
             arrays.setdefault(key, (values, name or step.layer))
             if name and name not in names[key]:
                 names[key].append(name)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from edgewright.kernels import Core
 from edgewright.plan.choice import KernelChooser
 from edgewright.plan.curve import curve
 from edgewright.plan.draft import Draft, Drafter, PlanOptions
 from edgewright.plan.planner import Plan
-from edgewright.plan.storage import Program, make_program
+from edgewright.plan.storage import Program
 
 
 @dataclass(frozen=True)
@@ -39,25 +39,12 @@ def ram_curve(plan: Plan, core: Core | None, options: PlanOptions) -> list[Point
     `core` and `options` are what it was made from; where it was made for a board's RAM, which is no option, others may
     beat it.
     """
-    base = whole_program(plan, options)
+    base = plan.draft.base
     chooser = KernelChooser(base.graph, core or Core(), options.optimize, options.weights_limit)
     drafts = curve(Drafter(base, chooser, options), options.ram_limit)
     if not any(_is(draft, plan) for draft in drafts):
         drafts = sorted([*drafts, plan.draft], key=lambda draft: (draft.cycles, -draft.arena_bytes))
     return [_point(base, draft, _is(draft, plan)) for draft in drafts]
-
-
-def whole_program(plan: Plan, options: PlanOptions) -> Program:
-    """The program of a plan as it was before parts of it were cut into bands."""
-    cut = plan.draft.program
-    touched = {*cut.graph.inputs, *cut.graph.outputs}
-    touched.update(name for node in cut.graph.nodes for name in (*node.inputs, *node.outputs))
-    network = replace(cut.graph, tensors={name: t for name, t in cut.graph.tensors.items() if name in touched})
-    layers = {work.layer for work in cut.work if not (work.node.op == "Copy" and work.layer.endswith(" carried"))}
-    joined, apart = (
-        make_program(network, arena_ports=options.arena_ports, join_concats=join) for join in (True, False)
-    )
-    return joined if {work.layer for work in joined.work} == layers else apart
 
 
 def _is(draft: Draft, plan: Plan) -> bool:
