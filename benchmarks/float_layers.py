@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from float_models import DOCUMENT
+from document import write_table
 from onnx import TensorProto, helper, numpy_helper
 
 import edgewright as ew
 
-BEGIN, END = "<!-- float_layers begin -->", "<!-- float_layers end -->"
 SEED = 20260101
 PAD = {"pads": [1, 1, 1, 1]}
 
@@ -69,8 +68,7 @@ def main() -> None:
     ])  # fmt: skip
     print(text)
     if "--write" in sys.argv[1:]:
-        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}")
+        write_table("float_layers", text)
 
 
 if __name__ == "__main__":

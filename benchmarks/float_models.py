@@ -17,12 +17,11 @@ import tempfile
 import time
 from pathlib import Path
 
+from document import REPOSITORY, write_table
+
 from edgewright.boards import load_target
 from edgewright.report.result import Result
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-DOCUMENT = REPOSITORY / "docs" / "BENCHMARKS.md"
-BEGIN, END = "<!-- float_models begin -->", "<!-- float_models end -->"
 TARGETS = ("host", "mps2-an386")
 
 
@@ -93,9 +92,7 @@ def main() -> None:
     text = tables()
     print(text)
     if "--write" in sys.argv[1:]:
-        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        write_table("float_models", text)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from document import REPOSITORY, write_table
 from mcu_networks import NETWORKS, make
 from rich.console import Console
 
@@ -29,9 +30,6 @@ from edgewright.errors import MemoryPlanError
 from edgewright.report.result import Result
 from edgewright.report.tables import profile_tables
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-DOCUMENT = REPOSITORY / "docs" / "BENCHMARKS.md"
-BEGIN, END = "<!-- mcu begin -->", "<!-- mcu end -->"
 SAMPLES = 3
 LEVELS = ("speed", "balanced", "size")
 
@@ -128,9 +126,7 @@ def main() -> None:
     text = table(options)
     print(text)
     if options.write:
-        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        write_table("mcu", text)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ import tempfile
 from pathlib import Path
 
 import onnx
-from mcu import DOCUMENT, SAMPLES, chosen, measure, networks
+from document import write_table
+from mcu import SAMPLES, chosen, measure, networks
 from mcu_networks import LARGE_NETWORKS, make
 
 import edgewright as ew
@@ -27,7 +28,6 @@ from edgewright.passes import run_passes
 from edgewright.plan import PlanOptions, make_plan
 from edgewright.report.result import Result
 
-BEGIN, END = "<!-- memory begin -->", "<!-- memory end -->"
 LEVELS = ("speed", "balanced", "ram")
 BOARDS = ("mps2-an385", "mps2-an386", "mps3-an547")
 
@@ -78,8 +78,7 @@ def main() -> None:
     options = parser.parse_args()
     text = table(options)
     if options.write:
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition(BEGIN)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
+        write_table("memory", text)
     print(text)
 
 

@@ -9,17 +9,14 @@ import argparse
 import platform
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
+from document import write_table
 from packing_cases import CASES_PER_FAMILY, FAMILIES, case
 
 from edgewright.plan.lifetimes import Lifetime
 from edgewright.plan.pack import ARENA_ALIGN_BYTES, PROVEN, pack
 from edgewright.plan.packing_problem import Problem, first_fit, greedy_orders
-
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "BENCHMARKS.md"
-BEGIN, END = "<!-- packing begin -->", "<!-- packing end -->"
 
 
 def greedy_ratio(pieces: list[Lifetime]) -> float:
@@ -70,9 +67,7 @@ def main() -> None:
     text = table(options.time_limit)
     print(text)
     if options.write:
-        before, _, rest = DOCUMENT.read_text().partition(BEGIN)
-        _, _, after = rest.partition(END)
-        DOCUMENT.write_text(f"{before}{BEGIN}\n{text}{END}{after}")
+        write_table("packing", text)
 
 
 if __name__ == "__main__":

@@ -24,12 +24,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy: processor se
 
 import numpy as np
 import onnxruntime
+from document import REPOSITORY, write_table
 
 import edgewright as ew
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCUMENT = ROOT / "docs" / "BENCHMARKS.md"
-BEGIN, END = "<!-- quantization begin -->", "<!-- quantization end -->"
 CALIBRATION_SEED, CALIBRATION_SAMPLES = 2, 300  # training has seeds from 1000 on
 TEST_SEED, TEST_SAMPLES = 1, 3000
 
@@ -63,7 +61,7 @@ class Data:
 
 
 def load(name: str) -> Data:
-    folder = ROOT / "examples" / name
+    folder = REPOSITORY / "examples" / name
     model = folder / f"{name}.onnx"
     if name == "digits":
         sets = []
@@ -133,9 +131,7 @@ def main() -> None:
             lines.append(line)
             kept = kept and within
     if options.write and kept:
-        text = DOCUMENT.read_text(encoding="utf-8")
-        before, after = text.split(BEGIN)[0], text.split(END)[1]
-        DOCUMENT.write_text(f"{before}{BEGIN}\n" + "\n".join(lines) + f"\n{END}{after}", encoding="utf-8")
+        write_table("quantization", "\n".join(lines))
     sys.exit(0 if kept else 1)
 
 
