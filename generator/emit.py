@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +119,16 @@ class StepCode:
     steps: tuple[Step, ...]
 
 
+@cache
+def templates() -> jinja2.Environment:
+    """The templates of C files, CMake files and documents: compiled once."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([resource_dir("templates"), resource_dir("targets")]),
+        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701 - this is C, not HTML
+    )  # fmt: skip
+
+
 def emit(
     plan: Plan, name: str, target: Target, optimize: Optimize, model_sha256: str, reference: bytes
 ) -> SourceTree:
@@ -134,11 +145,6 @@ class _Emitter:
         self.prefix = c_identifier(name, "model")
         self.planned = {constant.key: constant for constant in plan.constants}
         self.constants: dict[Key, Constant] = {}
-        self.environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader([resource_dir("templates"), resource_dir("targets")]),
-            undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-            autoescape=False,  # noqa: S701 - this is C, not HTML
-        )  # fmt: skip
         graph = plan.graph
         self.arenas = self._arenas()
         taken = frozenset({"status", *(word for arena in self.arenas for word in (arena.variable, arena.parameter))})
@@ -394,13 +400,13 @@ class _Emitter:
         return inputs + [f"{port.c_type} *{port.identifier}" for port in self.outputs]
 
     def _render(self, template: str, context: Mapping[str, Any]) -> bytes:
-        return self.environment.get_template(template).render(context).encode()
+        return templates().get_template(template).render(context).encode()
 
     def _target_file(self, source: str, rendered: bool, context: Mapping[str, Any]) -> bytes:
         path = self.target.resolve(source)
         if not rendered:
             return path.read_bytes()
-        return self.environment.from_string(path.read_text(encoding="utf-8")).render(context).encode()
+        return templates().from_string(path.read_text(encoding="utf-8")).render(context).encode()
 
 
 OPTIMIZE_FLAGS: dict[Optimize, tuple[str, ...]] = {

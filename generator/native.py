@@ -16,11 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 
 from edgewright.drivers.process import find_tool, run
-from edgewright.emit import C_TYPES, SourceTree
+from edgewright.emit import C_TYPES, SourceTree, templates
 from edgewright.errors import EdgewrightError, ToolError
 from edgewright.files import write_text
 from edgewright.ir import Array, DType
@@ -87,12 +86,7 @@ def compile_models(models: Sequence[NativeModel], folder: Path, flags: Sequence[
 
 
 def _driver(models: Sequence[NativeModel]) -> str:
-    environment = jinja2.Environment(
-        undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
-        autoescape=False,  # noqa: S701 - this is C, not HTML
-    )  # fmt: skip
-    text = (resource_dir("templates") / _DRIVER).read_text(encoding="utf-8")
-    return environment.from_string(text).render(models=models, c_types=C_TYPES)
+    return templates().get_template(_DRIVER).render(models=models, c_types=C_TYPES)
 
 
 def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeout_s: float) -> list[Array]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from edgewright.ir import Array, DType, Graph, Node, Tensor
 from edgewright.ops.core import Case, KernelCall, activation_params, cases, clamped, from_onnx, given, weights
-from edgewright.ops.elementwise import FLOATS, NUMBERS, Broadcast, one_way, walk
+from edgewright.ops.elementwise import FLOATS, NUMBERS, Broadcast, from_the_left, one_way, walk
 
 
 def divided(a: Array, b: Array) -> Array:
@@ -143,15 +143,10 @@ def _mod(foreign: Any) -> None:
 @from_onnx("Sum", "Mean")
 def _sum(foreign: Any) -> None:
     """Source: ONNX Sum-13, Mean-13: any number of operands, from the left."""
-    names = [foreign.tensor(index).name for index in range(foreign.n_inputs)]
-    if len(names) == 1:
-        foreign.emit("Reshape", names, final=0, shape=foreign.tensor(0).shape)
-        return
-    total, is_mean = names[0], foreign.op_type == "Mean"
-    for index, name in enumerate(names[1:], 2):
-        total = foreign.emit("Add", [total, name], final=0 if index == len(names) and not is_mean else None)
+    is_mean = foreign.op_type == "Mean" and foreign.n_inputs > 1
+    total = from_the_left(foreign, "Add", is_final=not is_mean)
     if is_mean:
-        count = np.array(len(names), foreign.tensor(0).dtype.numpy)
+        count = np.array(foreign.n_inputs, foreign.tensor(0).dtype.numpy)
         foreign.emit("Div", [total, foreign.add_constant(f"{foreign.name}.count", count)], final=0)
 
 

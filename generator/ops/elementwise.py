@@ -10,6 +10,7 @@ import numpy as np
 from edgewright.errors import ShapeError
 from edgewright.ir import Array, DType, Graph, Node, Shape, Tensor, TensorType
 from edgewright.ops.core import (
+    ForeignNode,
     KernelCall,
     Operator,
     ParamValue,
@@ -141,6 +142,16 @@ def walk(node: Node, graph: Graph, operands: Sequence[str], dense: bool = False)
 def define(base: type[Operator], name: str, doc: str, **members: Any) -> None:
     """Define the operator `name`, which is `base` with these members."""
     type(name, (base,), {"name": name, "__doc__": doc, **members})
+
+
+def from_the_left(foreign: ForeignNode, op: str, is_final: bool = True) -> str:
+    """Add `op` between all operands of a foreign node, from the left; returns the result. One operand is itself."""
+    value, *others = [foreign.tensor(index).name for index in range(foreign.n_inputs)]
+    if not others:
+        return foreign.emit("Reshape", [value], final=0 if is_final else None, shape=foreign.tensor(0).shape)
+    for number, name in enumerate(others, 1):
+        value = foreign.emit(op, [value, name], final=0 if is_final and number == len(others) else None)
+    return value
 
 
 def one_way(node: Node, a: Tensor, b: Tensor) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.ops.core import Case, cases, from_onnx, given, weights
-from edgewright.ops.elementwise import NUMBERS, Broadcast, define
+from edgewright.ops.elementwise import NUMBERS, Broadcast, define, from_the_left
 
 for _name, _formula in (("Max", np.maximum), ("Min", np.minimum)):
     define(
@@ -19,14 +19,7 @@ for _name, _formula in (("Max", np.maximum), ("Min", np.minimum)):
 
 @from_onnx("Max", "Min")
 def _extreme(foreign: Any) -> None:
-    """From the left."""
-    names = [foreign.tensor(index).name for index in range(foreign.n_inputs)]
-    if len(names) == 1:
-        foreign.emit("Reshape", names, final=0, shape=foreign.tensor(0).shape)
-        return
-    value = names[0]
-    for index, name in enumerate(names[1:], 2):
-        value = foreign.emit(foreign.op_type, [value, name], final=0 if index == len(names) else None)
+    from_the_left(foreign, foreign.op_type)
 
 
 cases(
