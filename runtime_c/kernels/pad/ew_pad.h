@@ -1,8 +1,11 @@
-/* Where an element of a padded tensor comes from: shared by the kernels for padding and cropping. */
+/* Where an element of a padded tensor comes from, and the loop: shared by the kernels for padding and cropping. */
 #ifndef EW_PAD_H
 #define EW_PAD_H
 
 #include "ew_base.h"
+#include "ew_index.h"
+
+#include <string.h>
 
 typedef enum ew_pad_mode {
     EW_PAD_CONSTANT = 0, /* `value` */
@@ -45,6 +48,28 @@ EW_INLINE int32_t ew_pad_row(int32_t last, const int32_t in_dims[EW_MAX_RANK], c
         stride *= in_dims[axis];
     }
     return inside ? row : -1;
+}
+
+/* y[o] = x[o - pads_before], with positions outside x filled as `mode` says (the whole of x, cropped elements included,
+ * is what is mirrored or repeated). `value` is one element; only EW_PAD_CONSTANT reads it. Buffers are dense and do not
+ * overlap. */
+EW_INLINE void ew_pad_elements(const void *restrict x, const void *restrict value, void *restrict y, int32_t rank,
+                               const int32_t in_dims[EW_MAX_RANK], const int32_t out_dims[EW_MAX_RANK],
+                               const int32_t pads_before[EW_MAX_RANK], int32_t mode, int32_t element_bytes)
+{
+    const int32_t last = rank - 1;
+    const unsigned char *x_bytes = x;
+    unsigned char *y_bytes = y;
+    int32_t index[EW_MAX_RANK] = {0};
+    do {
+        const int32_t row = ew_pad_row(last, in_dims, pads_before, mode, index);
+        for (int32_t o = 0; o < out_dims[last]; ++o) {
+            const int32_t source = ew_pad_source(o - pads_before[last], in_dims[last], mode);
+            const void *from = row >= 0 && source >= 0 ? x_bytes + (row + source) * element_bytes : value;
+            memcpy(y_bytes, from, (size_t)element_bytes);
+            y_bytes += element_bytes;
+        }
+    } while (ew_index_next(last, out_dims, index));
 }
 
 #endif

@@ -3,10 +3,7 @@
 #define EW_PAD_ANY_H
 
 #include "ew_base.h"
-#include "ew_index.h"
 #include "ew_pad.h"
-
-#include <string.h>
 
 typedef struct {
     int32_t rank;                     /* 1..EW_MAX_RANK */
@@ -23,20 +20,7 @@ typedef struct {
 EW_KERNEL void ew_pad_any(const void *restrict x, const void *restrict value, void *restrict y,
                           const ew_pad_any_params *p)
 {
-    const int32_t last = p->rank - 1;
-    unsigned char *y_bytes = (unsigned char *)y;
-    int32_t index[EW_MAX_RANK] = {0};
-    do {
-        const int32_t row = ew_pad_row(last, p->in_dims, p->pads_before, p->mode, index);
-        for (int32_t o = 0; o < p->out_dims[last]; ++o) {
-            const int32_t source = ew_pad_source(o - p->pads_before[last], p->in_dims[last], p->mode);
-            const void *from = row >= 0 && source >= 0
-                                   ? (const unsigned char *)x + (row + source) * p->element_bytes
-                                   : (const unsigned char *)value;
-            memcpy(y_bytes, from, (size_t)p->element_bytes);
-            y_bytes += p->element_bytes;
-        }
-    } while (ew_index_next(last, p->out_dims, index));
+    ew_pad_elements(x, value, y, p->rank, p->in_dims, p->out_dims, p->pads_before, p->mode, p->element_bytes);
 }
 
 #endif

@@ -3,7 +3,6 @@
 #define EW_PAD_F32_H
 
 #include "ew_base.h"
-#include "ew_index.h"
 #include "ew_pad.h"
 
 typedef struct {
@@ -19,16 +18,7 @@ typedef struct {
  * is what is mirrored or repeated). Buffers are dense and do not overlap. */
 EW_KERNEL void ew_pad_f32(const float *restrict x, float *restrict y, const ew_pad_f32_params *p)
 {
-    const int32_t last = p->rank - 1;
-    int32_t index[EW_MAX_RANK] = {0};
-    do {
-        const int32_t row = ew_pad_row(last, p->in_dims, p->pads_before, p->mode, index);
-        for (int32_t o = 0; o < p->out_dims[last]; ++o) {
-            const int32_t source = ew_pad_source(o - p->pads_before[last], p->in_dims[last], p->mode);
-            y[o] = row >= 0 && source >= 0 ? x[row + source] : p->value;
-        }
-        y += p->out_dims[last];
-    } while (ew_index_next(last, p->out_dims, index));
+    ew_pad_elements(x, &p->value, y, p->rank, p->in_dims, p->out_dims, p->pads_before, p->mode, (int32_t)sizeof p->value);
 }
 
 #endif

@@ -3,7 +3,6 @@
 #define EW_PAD_Q_H
 
 #include "ew_base.h"
-#include "ew_index.h"
 #include "ew_pad.h"
 #include "ew_quantized.h"
 
@@ -21,17 +20,10 @@ typedef struct {
  * is what is mirrored or repeated). Buffers are dense and do not overlap. */
 EW_KERNEL void ew_pad_q(const void *restrict x, void *restrict y, const ew_pad_q_params *p)
 {
-    const int32_t last = p->rank - 1;
-    int32_t index[EW_MAX_RANK] = {0};
-    int32_t written = 0;
-    do {
-        const int32_t row = ew_pad_row(last, p->in_dims, p->pads_before, p->mode, index);
-        for (int32_t o = 0; o < p->out_dims[last]; ++o) {
-            const int32_t source = ew_pad_source(o - p->pads_before[last], p->in_dims[last], p->mode);
-            ew_store_q(p->type, y, written + o, row >= 0 && source >= 0 ? ew_load_q(p->type, x, row + source) : p->value);
-        }
-        written += p->out_dims[last];
-    } while (ew_index_next(last, p->out_dims, index));
+    int16_t value = 0; /* large enough for every type */
+    ew_store_q(p->type, &value, 0, p->value);
+    ew_pad_elements(x, &value, y, p->rank, p->in_dims, p->out_dims, p->pads_before, p->mode,
+                    p->type == EW_QS16 ? 2 : 1);
 }
 
 #endif
