@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,6 +28,7 @@ from edgewright.ops.core import Scratch
 from edgewright.plan import Plan, Step
 from edgewright.plan.touches import Key
 from edgewright.resources import resource_dir
+from edgewright.runtime_files import RuntimeFiles
 
 C_TYPES = {
     DType.F32: "float", DType.F64: "double", DType.S8: "int8_t", DType.U8: "uint8_t", DType.S16: "int16_t",
@@ -320,7 +320,7 @@ class _Emitter:
 
     def tree(self, model_sha256: str, reference: bytes) -> SourceTree:
         files: dict[str, bytes] = {}
-        runtime = _RuntimeFiles()
+        runtime = RuntimeFiles()
         context = self._context()
         headers = sorted({Path(call.header).name for step in self.plan.steps for call in step.calls}
                          | ({"ew_fetch.h"} if self.plan.stages else set()))  # fmt: skip
@@ -428,36 +428,3 @@ def _tree_hash(files: Iterable[tuple[str, bytes]]) -> str:
 def _sample_bytes(ports: Sequence[Port]) -> int:
     last = ports[-1]
     return last.offset_bytes + -(-last.tensor.size_bytes // SAMPLE_ALIGN_BYTES) * SAMPLE_ALIGN_BYTES
-
-
-class _RuntimeFiles:
-    """The part of runtime_c/ that a project uses: what is asked for, and what that includes."""
-
-    _INCLUDE = re.compile(rb'^\s*#\s*include\s+"(ew_[a-z0-9_]+\.[ch])"', re.MULTILINE)
-
-    def __init__(self) -> None:
-        root = resource_dir("runtime_c")
-        self._paths = {
-            path.name: path
-            for folder in ("include", "kernels", "link")
-            for path in sorted((root / folder).rglob("ew_*.[ch]"))
-        }
-        self.files: dict[str, bytes] = {}
-
-    def sources(self, folder: str) -> list[str]:
-        return sorted(name for name, path in self._paths.items() if path.parent.name == folder and path.suffix == ".c")
-
-    def need(self, name: str) -> None:
-        if name in self.files:
-            return
-        if name not in self._paths:
-            raise InternalError(f"no file '{name}' in runtime_c/")
-        body = self._paths[name].read_bytes()
-        self.files[name] = body
-        self.need_included(body)
-
-    def need_included(self, body: bytes, optional: bool = False) -> None:
-        for match in self._INCLUDE.findall(body):
-            name = match.decode()
-            if name in self._paths or not optional:
-                self.need(name)
