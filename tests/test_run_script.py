@@ -87,7 +87,7 @@ def checkout(tmp_path: Path) -> Checkout:
     root, folder = tmp_path / "a check out", tmp_path / "bin"
     root.mkdir()
     folder.mkdir()
-    for name in ("run", "pyproject.toml"):
+    for name in ("run", "pyproject.toml", "constraints.txt"):
         shutil.copy2(REPOSITORY / name, root / name)
     for name in CORE_TOOLS:
         tool = shutil.which(name)
@@ -210,7 +210,8 @@ def test_second_call_installs_nothing(checkout: Checkout) -> None:
     checkout.with_compilers()
     assert checkout.run("demo").returncode == 0
     assert checkout.pip_installs() == [
-        f"python -m pip install --quiet --disable-pip-version-check --editable {checkout.root}[dev,ort]"
+        "python -m pip install --quiet --disable-pip-version-check"
+        f" --constraint {checkout.root}/constraints.txt --editable {checkout.root}[dev,ort]"
     ]
     done = checkout.run("demo")
     assert done.returncode == 0
@@ -218,10 +219,19 @@ def test_second_call_installs_nothing(checkout: Checkout) -> None:
     assert not checkout.pip_installs()
 
 
-def test_a_changed_pyproject_installs_again_into_the_same_environment(checkout: Checkout) -> None:
+def test_versions_that_do_not_install_are_left_for_the_newest(checkout: Checkout) -> None:
+    checkout.with_compilers()
+    done = checkout.run("setup", FAKE_FAIL="--constraint")
+    assert done.returncode == 0, done.stderr
+    assert "do not install here" in done.stderr
+    assert ["--constraint" in line for line in checkout.pip_installs()] == [True, False]
+
+
+@pytest.mark.parametrize("name", ["pyproject.toml", "constraints.txt"])
+def test_changed_requirements_are_installed_into_the_same_environment(checkout: Checkout, name: str) -> None:
     checkout.with_compilers()
     assert checkout.run("setup").returncode == 0
-    with (checkout.root / "pyproject.toml").open("a") as file:
+    with (checkout.root / name).open("a") as file:
         file.write("# changed\n")
     assert checkout.run("setup").returncode == 0
     assert len(checkout.pip_installs()) == 1

@@ -11,6 +11,7 @@ from edgewright.frontends.onnx_operators import EXPORTERS, Writer, clamped, expo
 from edgewright.ir import Node
 from edgewright.ops import operator
 from edgewright.ops.core import describe
+from edgewright.ops.elementwise import FLOATS
 
 # Operators that are ONNX's own, with the attributes that are ONNX's, too.
 _AS_IN_ONNX: Mapping[str, tuple[str, ...]] = {
@@ -39,6 +40,25 @@ def _lp_pool(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> 
         )
     window = {"kernel_shape": list(a["kernel"]), "strides": list(a["strides"]), "pads": list(a["pads"])}
     clamped(writer, node, output, lambda to: writer.add("LpPool", inputs, to, node.name, p=int(a["p"]), **window))
+
+
+@exports("Mod")
+def _mod(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    """Before operator set 28 floats have only fmod: where its sign is not the divisor's, add the divisor."""
+    fmod = int(operator("Mod").attr(node, "fmod"))
+    dtype = writer.graph.tensors[node.output].dtype
+    if fmod or dtype not in FLOATS or writer.opset >= 28:
+        writer.add("Mod", inputs, output, node.name, fmod=fmod)
+        return
+
+    def part(op: str, *operands: str, **attrs: int) -> str:
+        return writer.add(op, operands, writer.fresh(f"{output}_{op.lower()}"), **attrs)
+
+    zero = writer.constant(f"{output}_zero", np.zeros((), dtype.numpy))
+    rest = part("Mod", *inputs, fmod=1)
+    signs_differ = part("Xor", part("Less", rest, zero), part("Less", inputs[1], zero))
+    is_wrong = part("And", signs_differ, part("Not", part("Equal", rest, zero)))
+    writer.add("Where", (is_wrong, part("Add", rest, inputs[1]), rest), output, node.name)
 
 
 @exports("Expand")

@@ -98,6 +98,7 @@ class Mod(Broadcast):
     """What is left of a / b. Integers by zero give 0. Source: ONNX Mod-28."""
 
     name = "Mod"
+    same_in_onnx = False
     dtypes = NUMBERS
     attributes = {"fmod": 0}
     rounds_once = True
