@@ -41,14 +41,16 @@ class Refusal:
     needed: frozenset[str] = frozenset()
 
 
-def lower_case(case: SuiteCase) -> Lowered | Refusal:
+def lower_case(case: SuiteCase, target: str = HOST) -> Lowered | Refusal:
     """Generate C for a case. Raises: InternalError, which is not a refusal."""
     proto = onnx.load_model_from_string(case.model)
     prefix = f"case_{hashlib.sha256(case.name.encode()).hexdigest()[:12]}"
-    return lower_model(proto, case.values, prefix)
+    return lower_model(proto, case.values, prefix, target)
 
 
-def lower_model(proto: onnx.ModelProto, values: Mapping[str, Any], prefix: str) -> Lowered | Refusal:
+def lower_model(
+    proto: onnx.ModelProto, values: Mapping[str, Any], prefix: str, target: str = HOST
+) -> Lowered | Refusal:
     """Generate C for a model, with `values` of its inputs where it cannot do without; no input needs to have one.
 
     Inputs without elements are constants anyway.
@@ -57,8 +59,8 @@ def lower_model(proto: onnx.ModelProto, values: Mapping[str, Any], prefix: str) 
     while True:
         try:
             model = _imported(bind_inputs(proto, bound), values, bound, prefix)
-            planned = pipeline.plan(model, _board())
-            tree = pipeline.generate(model, planned, _board(), "balanced")
+            board = _board(target)
+            tree = pipeline.generate(model, pipeline.plan(model, board), board, "balanced")
             return Lowered(native_model(tree), tuple(bound))
         except NeedsConstantError as error:
             needed = inputs_behind(proto, error.values) - set(bound)
@@ -106,5 +108,5 @@ def _is_tensor(value: Any) -> bool:
 
 
 @cache
-def _board() -> Target:
-    return load_target(HOST)
+def _board(name: str) -> Target:
+    return load_target(name)
