@@ -109,6 +109,21 @@ def test_a_transpose_that_is_its_own_inverse(tmp_path: Path) -> None:
     check(make_model(nodes, [value("x", [3, 3])], ["y"]), tmp_path)
 
 
+def test_a_normalization_between_a_convolution_and_a_pool(tmp_path: Path) -> None:
+    """It has three outputs, two of which nobody wants here, and a Transpose moves behind it."""
+    nodes = [
+        node("Conv", ["x", "w"], "c"), node("LpNormalization", ["c"], "l", axis=-1, p=2),
+        node("MaxPool", ["l"], "y", kernel_shape=[2, 2]),
+    ]  # fmt: skip
+    weights = np.random.default_rng(1).normal(size=(3, 2, 3, 3)).astype(np.float32)
+    check(make_model(nodes, [value("x", [1, 2, 8, 8])], ["y"], [constant("w", weights)]), tmp_path)
+
+
+def test_a_constant_without_a_value_is_refused() -> None:
+    with pytest.raises(EdgewrightError):
+        imported(make_model([node("Constant", [], "c"), node("Add", ["x", "c"], "y")], [value("x", [2])], ["y"]))
+
+
 def test_a_residual_on_the_image_before_its_transpose(tmp_path: Path) -> None:
     """The Transpose that the Add can use stands behind it."""
     rng = np.random.default_rng(SEED)
