@@ -151,7 +151,7 @@ class _Emitter:
         identifiers = unique_identifiers([*graph.inputs, *graph.outputs], taken)
         self.inputs = self._ports(graph.inputs, identifiers[: len(graph.inputs)])
         self.outputs = self._ports(graph.outputs, identifiers[len(graph.inputs) :])
-        self.arena_ports = plan.storage[graph.inputs[0]].kind == "arena"
+        self.arena_ports = plan.storage[graph.outputs[0]].kind == "arena"
         self.port_names = {port.tensor.name: port.identifier for port in (*self.inputs, *self.outputs)}
         self.steps: list[StepCode] = []
         self.program: list[tuple[str, tuple[str, ...]]] = []  # what run() calls, with which arguments
@@ -426,5 +426,6 @@ def _tree_hash(files: Iterable[tuple[str, bytes]]) -> str:
 
 
 def _sample_bytes(ports: Sequence[Port]) -> int:
-    last = ports[-1]
-    return last.offset_bytes + -(-last.tensor.size_bytes // SAMPLE_ALIGN_BYTES) * SAMPLE_ALIGN_BYTES
+    """At least one unit of alignment: the link has no empty samples."""
+    sizes = [-(-port.tensor.size_bytes // SAMPLE_ALIGN_BYTES) * SAMPLE_ALIGN_BYTES for port in ports]
+    return max(sum(sizes), SAMPLE_ALIGN_BYTES)

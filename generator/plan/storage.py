@@ -124,7 +124,9 @@ def make_program(graph: Graph, *, arena_ports: bool = False, join_concats: bool 
 def _viewed(
     node: Node, graph: Graph, forest: _Forest, fixed: set[str], tensors: dict[str, Tensor], join_concats: bool
 ) -> list[Work]:
-    """What is left to do of a node once views are taken; enters them into the forest."""
+    """What is left to do of a node once views are taken; enters them into the forest. Nothing, for no elements."""
+    if not any(tensors[name].size_bytes for name in node.outputs if name):
+        return []
     if node.op == "Reshape":
         source, result = forest.find(node.inputs[0]), node.output
         if result not in fixed:
