@@ -10,7 +10,7 @@ import hashlib
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -19,8 +19,9 @@ import onnx.checker
 import onnx.inliner
 
 from edgewright.errors import ModelError
-from edgewright.frontends.onnx_bind import Bindings, bind_inputs
-from edgewright.frontends.onnx_graph import MALFORMED, GraphImporter, first_line
+from edgewright.frontends.onnx_bind import Bindings, bind_inputs, empty_inputs
+from edgewright.frontends.onnx_graph import MALFORMED, GraphImporter, Ways, first_line
+from edgewright.frontends.onnx_scope import opsets_of
 from edgewright.frontends.onnx_shapes import pinned_model, with_output_shapes
 from edgewright.frontends.onnx_versions import known_opset
 from edgewright.ir import Graph
@@ -36,6 +37,7 @@ class Model:
     serialized: bytes  # the ONNX model, self-contained, its inputs' shapes pinned
     sha256: str  # of the file as given, or with its external data
     dynamic_batch: bool = False  # the leading dimension of every input was open, and is 1 here
+    ways: Ways = field(default_factory=dict)  # how the nodes of each operator came in
 
 
 def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None, bindings: Bindings | None = None) -> Model:
@@ -103,11 +105,13 @@ def _import(proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, S
             onnx.checker.check_model(with_output_shapes(proto))
         except (onnx.checker.ValidationError, ValueError) as error:
             raise ModelError(f"'{where}' is not a legal ONNX model: {first_line(error)}") from error
-    importer = GraphImporter(proto, name, opset, pins)
+    empty = empty_inputs(proto, pins)
+    proto, pins = bind_inputs(proto, empty), {name: pin for name, pin in pins.items() if name not in empty}
+    importer = GraphImporter(proto, name, {**opsets_of(proto.opset_import), "": opset}, pins)
     graph = importer.run()
     operators = Counter(str(node.op_type) for node in proto.graph.node)
     pinned = pinned_model(proto, graph).SerializeToString(deterministic=True)
-    return Model(name, graph, operators, pinned, sha256, not pins and importer.has_dynamic_batch())
+    return Model(name, graph, operators, pinned, sha256, not pins and importer.has_dynamic_batch(), importer.ways)
 
 
 @cache
