@@ -143,4 +143,4 @@ def _ranks(proto: onnx.ModelProto) -> dict[str, int]:
 
 
 def _has_shape(info: onnx.ValueInfoProto) -> bool:
-    return info.type.HasField("tensor_type") and info.type.tensor_type.HasField("shape")
+    return bool(info.type.HasField("tensor_type") and info.type.tensor_type.HasField("shape"))
