@@ -83,10 +83,12 @@ class Inspection:
     def tables(self) -> tuple[Table, ...]:
         """The facts as tables."""
         facts = self.record()
+        operators = ", ".join(f"{op} {count}" for op, count in sorted(facts["operators"].items()))
         boards = "\n".join(f"{name}: {'fits' if why is None else why}" for name, why in self._fits().items())
         summary = two_columns(f"{self.model.name}", [
             ("inputs", "\n".join(f"{p['name']} {p['dtype']} {p['shape']}" for p in facts["inputs"])),
             ("outputs", "\n".join(f"{p['name']} {p['dtype']} {p['shape']}" for p in facts["outputs"])),
+            ("operators", operators),
             ("arithmetic", _arithmetic(facts)),
             ("MACs", f"{facts['model']['macs']:,}"),
             ("parameters", f"{facts['model']['parameters']:,}"),
@@ -100,7 +102,9 @@ class Inspection:
         for index, step in enumerate(facts["steps"]):
             kernels = ", ".join(dict.fromkeys(step["kernels"]))
             steps.add_row(str(index), step["op"], str(step["shape"]), f"{step['macs']:,}", kernels)
-        return (summary, imported_table(self.model.ways), steps, *([self._curve_table()] if self.curve else []))
+        ways = {way for counts in self.model.ways.values() for way in counts}
+        imported = [imported_table(self.model.ways)] if ways - {"native"} else []
+        return (summary, *imported, steps, *([self._curve_table()] if self.curve else []))
 
     def _curve_table(self) -> Table:
         table = Table(title="RAM against time", title_justify="left", title_style="bold")
