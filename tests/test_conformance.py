@@ -298,7 +298,6 @@ def test_an_old_model_that_means_something_else_is_refused() -> None:
     old = make_model([upsample], [value("x", [1, 1, 2, 2])], ["y"], opset=1, output_shape=[1, 1, 4, 4])
     for model in (
         old,
-        old_add(broadcast=1, axis=2),
         make_model([make_node("Relu", ["x"], ["y"])], [value("x", [1])], ["y"], opset=99),
     ):
         with pytest.raises(UnsupportedError, match="operator set"):

@@ -17,7 +17,7 @@ import onnx.helper
 import onnx.numpy_helper
 
 from edgewright.errors import DataError, EdgewrightError, ShapeError
-from edgewright.frontends.onnx_types import dtype_of
+from edgewright.frontends.onnx_elements import dtype_of
 from edgewright.ir import Array
 
 Bindings = Mapping[str, Any]  # an input's name -> an array, a number, or nested lists of numbers

@@ -12,9 +12,9 @@ import numpy as np
 import onnx
 
 from edgewright.errors import ModelError, ShapeError, UnsupportedError
+from edgewright.frontends.onnx_elements import dtype_of
 from edgewright.frontends.onnx_foreign import Foreign
 from edgewright.frontends.onnx_scope import Scope, Value
-from edgewright.frontends.onnx_types import dtype_of
 from edgewright.ops.core import normalize_axis
 
 if TYPE_CHECKING:

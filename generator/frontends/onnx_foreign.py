@@ -13,9 +13,9 @@ import onnx.helper
 import onnx.numpy_helper
 
 from edgewright.errors import ShapeError, UnsupportedError
+from edgewright.frontends.onnx_elements import dtype_of, type_name
 from edgewright.frontends.onnx_folding import check_elements
 from edgewright.frontends.onnx_scope import Scope, Value
-from edgewright.frontends.onnx_types import dtype_of, type_name
 from edgewright.ir import Array, Node, Tensor, TensorType
 from edgewright.ops import operator
 

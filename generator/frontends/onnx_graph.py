@@ -13,13 +13,13 @@ import onnx.numpy_helper
 
 from edgewright.errors import EdgewrightError, ModelError, NeedsConstantError, ShapeError, UnsupportedError
 from edgewright.frontends.onnx_control import CONTROL_FLOW
+from edgewright.frontends.onnx_elements import dtype_of, type_name
 from edgewright.frontends.onnx_folding import FOLDED_BY_ONNX, evaluate_node
 from edgewright.frontends.onnx_foreign import Foreign
 from edgewright.frontends.onnx_functions import definition, has_definition, type_proto
 from edgewright.frontends.onnx_scope import Scope, Value, live, own_domain, reads
 from edgewright.frontends.onnx_sequences import SEQUENCES, resolve
 from edgewright.frontends.onnx_shapes import pinned_shape
-from edgewright.frontends.onnx_types import dtype_of, type_name
 from edgewright.ir import Array, DType, Editor, Graph, Node, Tensor, TensorType
 from edgewright.ops import ONNX_IMPORTERS, REFUSED
 
