@@ -54,7 +54,7 @@ def test_sample(suite: list[SuiteCase], tmp_path: Path) -> None:
     assert status["node/test_relu"].status == "right" and status["node/test_add_bcast"].operator == "Add"
     assert status["node/test_reshape_negative_dim"].bound == ("shape",)
     assert status["pytorch-converted/test_Conv2d_padding"].status == "right"  # of operator set 6
-    assert status["node/test_reduce_mean_default_axes_keepdims_example"].bound == ("axes",)  # it has no elements
+    assert status["node/test_reduce_mean_default_axes_keepdims_example"].bound == ()  # its axes have no elements
     assert result.count("right") > 5 and set(stages) == {"generate", "compile", "run"}
     text = markdown(result, (1e-3, 1e-7))
     assert "| Relu | 1 | 0 | 0 | 0 | 0 |" in text and "## Failures" not in text
@@ -345,14 +345,15 @@ def test_an_old_model_that_means_something_else_is_refused() -> None:
     old = make_model([upsample], [value("x", [1, 1, 2, 2])], ["y"], opset=1, output_shape=[1, 1, 4, 4])
     for model in (
         old,
-        old_add(broadcast=1, axis=2),
         make_model([make_node("Relu", ["x"], ["y"])], [value("x", [1])], ["y"], opset=99),
     ):
         with pytest.raises(UnsupportedError, match="operator set"):
             imported(model)
 
 
-def test_an_empty_output_is_refused() -> None:
+def test_an_empty_output() -> None:
+    need("cc")
     nodes = [make_node("Shape", ["x"], ["y"], start=2, end=1)]
-    with pytest.raises(UnsupportedError, match=r"output 'y' has shape \[0\]"):
-        imported(make_model(nodes, [value("x", [2, 3, 4])], ["y"], opset=15))
+    model = make_model(nodes, [value("x", [2, 3, 4])], ["y"], opset=15)
+    (y,) = backend.prepare(model).run([np.zeros((2, 3, 4), np.float32)])
+    assert y.shape == (0,) and y.dtype == np.int64
