@@ -31,6 +31,8 @@ COMPILER = "cc"
 _COMPILE_TIMEOUT_S = 600.0
 _DRIVER = "native_driver.c.j2"
 _OWN_FILES = ("weights.c", "arena.c", "model.c")
+_RANGES = {dtype: dtype.range for dtype in (DType.S4, DType.U4, DType.S2, DType.U2)}
+_RANGES.update({DType.B8: (0, 1), DType.F4E2M1: (0, 15)})  # what may lie in a byte that has room for more
 _KEPT_S = 30 * 24 * 3600.0  # programs in the cache that were not used for so long are deleted
 _PROGRAM = "run"
 
@@ -99,19 +101,18 @@ def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeou
         given, made = Path(name) / "inputs", Path(name) / "outputs"
         with given.open("wb") as stream:
             for port, values in zip(model.inputs, inputs, strict=True):
-                stream.write(np.ascontiguousarray(values, port.dtype.numpy).tobytes())
+                stream.write(port.dtype.to_memory(values).tobytes())
         run([program, model.prefix, given, made], timeout_s=timeout_s)
         raw = made.read_bytes()
     outputs, at = [], 0
     for port in model.outputs:
         piece = raw[at : at + port.size_bytes]
-        dtype = np.dtype(np.uint8) if port.dtype is DType.B8 else port.dtype.numpy
-        values = np.frombuffer(piece, dtype).reshape(port.shape).copy()
-        if port.dtype is DType.B8:
-            if values.size and values.max() > 1:
-                raise ToolError(f"output '{port.name}' is of type bool and holds {values.max()}")
-            values = values.astype(bool)
-        outputs.append(values)
+        stored = np.frombuffer(piece, port.dtype.stored).reshape(port.shape)
+        low, high = _RANGES.get(port.dtype, (-np.inf, np.inf))
+        wrong = stored[(stored < low) | (stored > high)]
+        if wrong.size:
+            raise ToolError(f"output '{port.name}' is of type {port.dtype.value} and holds {wrong[0]}")
+        outputs.append(port.dtype.from_memory(stored).copy())
         at += port.size_bytes
     return outputs
 

@@ -26,11 +26,13 @@ from edgewright.errors import EdgewrightError, ModelError, NeedsConstantError, S
 from edgewright.frontends.onnx_bind import Bindings, bind_inputs
 from edgewright.frontends.onnx_folding import FOLDED_BY_ONNX, check_elements, evaluate_node
 from edgewright.frontends.onnx_shapes import pinned_model, pinned_shape, with_output_shapes
+from edgewright.frontends.onnx_types import NARROW_FLOATS, narrow_types, rename
 from edgewright.frontends.onnx_versions import known_opset
 from edgewright.ir import Array, DType, Editor, Graph, Node, Tensor, TensorType
 from edgewright.ops import ONNX_IMPORTERS, REFUSED, operator
 from edgewright.ops.core import Importer
 
+_TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "precision")
 _MALFORMED = (ValueError, TypeError, OverflowError, ZeroDivisionError, IndexError, KeyError)
 
 
@@ -137,7 +139,6 @@ class _Importer:
         self.editor = Editor(Graph(name, (), {}, (), ()))
         self.names: dict[str, str] = {}  # an ONNX value -> our tensor
         self.unknown: set[str] = set()  # ONNX values after a refused node
-        self.four_bit: set[str] = set()  # ONNX values of type int4 or uint4
         self.problems: list[str] = []
         self.needed: set[str] = set()  # ONNX values that would have to be constants
         self.used = {name for node in proto.graph.node for name in node.input} | {o.name for o in proto.graph.output}
@@ -156,9 +157,6 @@ class _Importer:
             self.unknown.add(sparse.values.name)
 
     def _constant(self, value: str, array: Array) -> None:
-        if array.dtype.name in ("int4", "uint4"):  # kept as bytes; the kernels pack what fits in four bits
-            self.four_bit.add(value)
-            array = array.astype(np.int8 if array.dtype.name == "int4" else np.uint8)
         if array.dtype.name not in {d.value for d in DType}:
             self.problems.append(f"constant '{value}' of type {array.dtype.name}")
             self.unknown.add(value)
@@ -278,12 +276,42 @@ class _Importer:
         if importer is None:
             self._fold_by_onnx(proto, tensors)
             return
+        kept = self._kept() if any(t.dtype in NARROW_FLOATS for t in tensors) else None
         try:
             importer(_Foreign(self, proto, name))
-        except UnsupportedError:
-            if not by_onnx:
+        except (UnsupportedError, ShapeError) as error:
+            if by_onnx and isinstance(error, UnsupportedError):
+                self._fold_by_onnx(proto, tensors)  # integers, mostly
+            elif kept is not None and not isinstance(error, NeedsConstantError):
+                self._restore(kept)
+                self._convert_widened(proto, name, importer)
+            else:
                 raise
-            self._fold_by_onnx(proto, tensors)  # integers, mostly
+
+    def _kept(self) -> tuple[list[Node], dict[str, Tensor], dict[str, str]]:
+        return list(self.editor.nodes), dict(self.editor.tensors), dict(self.names)
+
+    def _restore(self, kept: tuple[list[Node], dict[str, Tensor], dict[str, str]]) -> None:
+        self.editor.nodes, self.editor.tensors, self.names = kept
+
+    def _convert_widened(self, proto: onnx.NodeProto, name: str, importer: Importer) -> None:
+        """Import a node that has no kernel for float16 or bfloat16: it computes in float32 and is rounded once."""
+        own = dict(self.names)
+        narrow = narrow_types(proto, self.opset, [self._dtype_of(value) for value in proto.input])
+        for value in set(proto.input) & set(own):
+            if self._dtype_of(value) in NARROW_FLOATS:
+                self.names[value] = _Foreign(self, proto, f"{name}/{value}").emit("Cast", [own[value]], to="float32")
+        first = len(self.editor.nodes)
+        importer(_Foreign(self, proto, name))
+        for index, value in enumerate(proto.output):
+            dtype = narrow.get(index)
+            if dtype is not None and value in self.names and self._dtype_of(value) is DType.F32:
+                wide = rename(self.editor, self.names[value], f"{value}.float32", first)
+                _Foreign(self, proto, f"{name}/{value}").emit("Cast", [wide], final=index, to=dtype.value)
+        self.names.update((value, tensor) for value, tensor in own.items() if value not in proto.output)
+
+    def _dtype_of(self, value: str) -> DType | None:
+        return self.editor.tensors[self.names[value]].dtype if value in self.names else None
 
     def _shape_or_size(self, proto: onnx.NodeProto, tensor: Tensor) -> None:
         attrs = {a.name: onnx.helper.get_attribute_value(a) for a in proto.attribute}
@@ -325,7 +353,7 @@ class _Foreign:
         value = onnx.helper.get_attribute_value(attribute)
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
-        if attribute.name in ("to", "dtype") and isinstance(value, int):
+        if attribute.name in _TYPE_ATTRIBUTES and isinstance(value, int) and value:
             return _dtype(value) or _type_name(value)
         if isinstance(value, onnx.TensorProto):
             return onnx.numpy_helper.to_array(value)
@@ -338,9 +366,6 @@ class _Foreign:
         if not self.has(index):
             raise ShapeError(f"input number {index} is missing")
         return self._importer.editor.tensors[self._importer.names[self._proto.input[index]]]
-
-    def is_four_bit(self, index: int) -> bool:
-        return self.has(index) and self._proto.input[index] in self._importer.four_bit
 
     def constant(self, index: int, what: str) -> Array:
         tensor = self.tensor(index)

@@ -17,7 +17,7 @@ import onnx.helper
 import onnx.numpy_helper
 
 from edgewright.errors import DataError, EdgewrightError, ShapeError
-from edgewright.ir import Array
+from edgewright.ir import Array, DType
 
 Bindings = Mapping[str, Any]  # an input's name -> an array, a number, or nested lists of numbers
 
@@ -98,12 +98,12 @@ def _fitted(value: Any, info: onnx.ValueInfoProto) -> Array:
         raise ShapeError(f"--bind {name}: that input has no element type") from None
     given = np.asarray(value)
     if given.dtype != wanted:
-        if given.dtype.kind not in "biuf" or wanted.kind not in "biuf":
+        if not (_is_number(given.dtype) and _is_number(wanted)):
             raise ShapeError(f"--bind {name}: a value of type {given.dtype}; the input has {wanted}")
         with np.errstate(all="ignore"):
             converted = given.astype(wanted)
         exact = np.array_equal(converted.astype(given.dtype), given, equal_nan=given.dtype.kind == "f")
-        if not exact and not (given.dtype == np.float64 and wanted.kind == "f"):  # a decimal fraction is rounded
+        if not exact and not (given.dtype == np.float64 and DType(wanted.name).is_float):  # a decimal fraction is rounded
             raise ShapeError(f"--bind {name}: not every value is exact in the input's type, {wanted}")
         given = converted
     if info.type.tensor_type.HasField("shape"):
@@ -114,6 +114,10 @@ def _fitted(value: Any, info: onnx.ValueInfoProto) -> Array:
             shown = "[" + ",".join("?" if d is None else str(d) for d in declared) + "]"
             raise ShapeError(f"--bind {name}: a value of shape {list(given.shape)}; the input has {shown}")
     return given
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biuf" or dtype.name in {known.value for known in DType}
 
 
 def inputs_behind(proto: onnx.ModelProto, values: Iterable[str]) -> set[str]:
