@@ -14,6 +14,7 @@ from edgewright.ops.conv import Conv
 from edgewright.ops.core import Case, KernelCall, cases, given
 from edgewright.ops.elementwise import widened
 from edgewright.ops.linear import MatMul, batch_params
+from edgewright.ops.window import window_params
 
 
 class PlainMatMul(MatMul):
@@ -35,7 +36,7 @@ class PlainMatMul(MatMul):
 
 
 class PlainConv(Conv):
-    """Y = conv(X, W) + B in the model's own layout; integers wrap around. Source: ONNX Conv-22."""
+    """Y = conv(X, W) + B; integers wrap around. Source: ONNX Conv-22."""
 
     name = "PlainConv"
     rows = ""
@@ -44,18 +45,9 @@ class PlainConv(Conv):
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
-        x, w, y = (graph.tensors[name] for name in (*node.inputs[:2], node.output))
-        a = node.attrs
-        (batch, in_c, in_h, in_w), (_, out_c, out_h, out_w) = x.shape, y.shape
-        params = {
-            "batch": batch, "in_h": in_h, "in_w": in_w, "in_c": in_c, "out_h": out_h, "out_w": out_w, "out_c": out_c,
-            "kernel_h": a["kernel"][0], "kernel_w": a["kernel"][1],
-            "stride_h": a["strides"][0], "stride_w": a["strides"][1],
-            "dilation_h": a["dilations"][0], "dilation_w": a["dilations"][1],
-            "pad_top": a["pads"][0], "pad_left": a["pads"][1], "groups": a["group"],
-        }  # fmt: skip
+        x, w, params = graph.tensors[node.inputs[0]], node.inputs[1], window_params(node, graph)
         bias = node.inputs[2] if len(node.inputs) > 2 and node.inputs[2] else None
-        function, arguments = f"ew_plain_conv2d_{x.dtype.suffix}", (x.name, w.name, bias, y.name)
+        function, arguments = f"ew_plain_conv2d_{x.dtype.suffix}", (x.name, w, bias, node.output)
         return (KernelCall(function, "conv2d/ew_plain_conv2d.h", "ew_plain_conv2d_params", params, arguments),)
 
 

@@ -4,8 +4,8 @@
 
 #include "ew_base.h"
 
-/* x [batch][in_c][in_h][in_w], w [out_c][in_c / groups][kernel_h][kernel_w], bias [out_c] or NULL,
- * y [batch][out_c][out_h][out_w]. All sizes, strides, dilations and groups are >= 1; groups divides in_c and out_c.
+/* x [batch][in_h][in_w][in_c], w [out_c][kernel_h][kernel_w][in_c / groups], bias [out_c] or NULL,
+ * y [batch][out_h][out_w][out_c]. All sizes, strides, dilations and groups are >= 1; groups divides in_c and out_c.
  * Padding reads as zero; what is padded below and right follows from out_h and out_w. */
 typedef struct {
     int32_t batch;
@@ -19,18 +19,20 @@ typedef struct {
 } ew_plain_conv2d_params;
 
 /* The sum is in type A; integers wrap around. Buffers do not overlap. */
-#define EW_PLAIN_CONV2D(S, T, A)                                                                                      \
+#define EW_PLAIN_CONV2D(S, T, A)                                                                                       \
     EW_INLINE A ew_plain_conv2d_sum_##S(const T *x, const T *w, int32_t top, int32_t left, A sum,                      \
                                         const ew_plain_conv2d_params *p)                                               \
     {                                                                                                                  \
-        for (int32_t c = 0; c < p->in_c / p->groups; ++c) {                                                            \
-            for (int32_t i = 0; i < p->kernel_h; ++i) {                                                                \
-                for (int32_t j = 0; j < p->kernel_w; ++j) {                                                            \
-                    const int32_t row = top + i * p->dilation_h, column = left + j * p->dilation_w;                    \
-                    if (row >= 0 && row < p->in_h && column >= 0 && column < p->in_w) {                                \
-                        sum += (A)x[(c * p->in_h + row) * p->in_w + column] *                                          \
-                               (A)w[(c * p->kernel_h + i) * p->kernel_w + j];                                          \
-                    }                                                                                                  \
+        const int32_t channels = p->in_c / p->groups;                                                                  \
+        for (int32_t i = 0; i < p->kernel_h; ++i) {                                                                    \
+            for (int32_t j = 0; j < p->kernel_w; ++j) {                                                                \
+                const int32_t row = top + i * p->dilation_h, column = left + j * p->dilation_w;                        \
+                if (row < 0 || row >= p->in_h || column < 0 || column >= p->in_w) {                                    \
+                    continue;                                                                                          \
+                }                                                                                                      \
+                for (int32_t c = 0; c < channels; ++c) {                                                               \
+                    sum += (A)x[(row * p->in_w + column) * p->in_c + c] *                                              \
+                           (A)w[(i * p->kernel_w + j) * channels + c];                                                 \
                 }                                                                                                      \
             }                                                                                                          \
         }                                                                                                              \
@@ -40,16 +42,14 @@ typedef struct {
                                        T *restrict y, const ew_plain_conv2d_params *p)                                 \
     {                                                                                                                  \
         const int32_t in_c = p->in_c / p->groups, out_c = p->out_c / p->groups;                                        \
-        for (int32_t at = 0; at < p->batch * p->out_c; ++at) { /* an image of the output */                            \
-            const int32_t n = at / p->out_c, o = at % p->out_c;                                                        \
-            const T *image = x + (n * p->in_c + o / out_c * in_c) * p->in_h * p->in_w;                                 \
-            const T *filter = w + o * in_c * p->kernel_h * p->kernel_w;                                                \
-            for (int32_t i = 0; i < p->out_h; ++i) {                                                                   \
-                for (int32_t j = 0; j < p->out_w; ++j) {                                                               \
-                    const int32_t top = i * p->stride_h - p->pad_top, left = j * p->stride_w - p->pad_left;            \
-                    const A start = bias != NULL ? (A)bias[o] : (A)0;                                                  \
-                    *y++ = (T)ew_plain_conv2d_sum_##S(image, filter, top, left, start, p);                             \
-                }                                                                                                      \
+        for (int32_t at = 0; at < p->batch * p->out_h * p->out_w; ++at) { /* a place of the output */                  \
+            const int32_t top = at / p->out_w % p->out_h * p->stride_h - p->pad_top;                                   \
+            const int32_t left = at % p->out_w * p->stride_w - p->pad_left;                                            \
+            const T *image = x + at / p->out_w / p->out_h * p->in_h * p->in_w * p->in_c;                               \
+            for (int32_t o = 0; o < p->out_c; ++o) {                                                                   \
+                const T *filter = w + o * p->kernel_h * p->kernel_w * in_c;                                            \
+                const A start = bias != NULL ? (A)bias[o] : (A)0;                                                      \
+                *y++ = (T)ew_plain_conv2d_sum_##S(image + o / out_c * in_c, filter, top, left, start, p);              \
             }                                                                                                          \
         }                                                                                                              \
     }
