@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edgewright.errors import DataError
-from edgewright.ir import Array, DType
+from edgewright.ir import Array
 from edgewright.manifest import Manifest, Port
 
 LABELS = "y"

@@ -97,7 +97,7 @@ def by_ml_dtypes(x: np.ndarray, to: DType) -> tuple[np.ndarray, np.ndarray]:
             is_open = ~((np.trunc(wide) >= low) & (np.trunc(wide) <= high)) | (wide >= 2.0**63)
             return np.where(is_open, 0, wide).astype(np.uint64 if high > 2**63 else np.int64).astype(to.numpy), is_open
         if to is DType.B8:
-            return x.astype(np.float32 if source.is_float and source is not DType.F64 else x.dtype).astype(bool), is_open
+            return (wide if source.is_float else x).astype(bool), is_open
         if to in EIGHT_BITS:
             return onnx.numpy_helper.saturate_cast(x.astype(np.float32), to.numpy), is_open
         if x.dtype.isbuiltin != 1:

@@ -103,7 +103,8 @@ def _fitted(value: Any, info: onnx.ValueInfoProto) -> Array:
         with np.errstate(all="ignore"):
             converted = given.astype(wanted)
         exact = np.array_equal(converted.astype(given.dtype), given, equal_nan=given.dtype.kind == "f")
-        if not exact and not (given.dtype == np.float64 and DType(wanted.name).is_float):  # a decimal fraction is rounded
+        rounds = given.dtype == np.float64 and DType(wanted.name).is_float  # a decimal fraction
+        if not exact and not rounds:
             raise ShapeError(f"--bind {name}: not every value is exact in the input's type, {wanted}")
         given = converted
     if info.type.tensor_type.HasField("shape"):

@@ -9,7 +9,18 @@ import numpy as np
 
 from edgewright.errors import ShapeError
 from edgewright.ir import Array, DType, Graph, Node, Tensor, TensorType
-from edgewright.ops.core import Case, KernelCall, Operator, cases, describe, from_onnx, given, ints, required
+from edgewright.ops.core import (
+    Case,
+    KernelCall,
+    Operator,
+    ParamValue,
+    cases,
+    describe,
+    from_onnx,
+    given,
+    ints,
+    required,
+)
 from edgewright.ops.reshape import copy_call
 
 _FLOAT8 = frozenset({DType.F8E4M3FN, DType.F8E4M3FNUZ, DType.F8E5M2, DType.F8E5M2FNUZ})
@@ -86,7 +97,7 @@ class Cast(Operator):
 
 
 def _cast_call(x: Tensor, y: Tensor, source: DType, to: DType, saturate: bool = True, mode: str = "up") -> KernelCall:
-    params = {
+    params: dict[str, ParamValue] = {
         "count": x.elements, "from": f"EW_NUMBER_{source.name}", "to": f"EW_NUMBER_{to.name}",
         "saturate": int(saturate), "rounding": _ROUNDINGS[mode],
     }  # fmt: skip
@@ -163,6 +174,18 @@ cases(
     Case("Cast", "s64_to_f32", (given(3, 4),), {"to": "float32"}, dtype="int64"),
     Case("Cast", "b8_to_f32", (given(3, 4),), {"to": "float32"}, dtype="bool"),
     Case("Cast", "f64_to_f16", (given(3, 4),), {"to": "float16"}, dtype="float64"),
+    Case("Cast", "f32_to_bf16", (given(3, 4),), {"to": "bfloat16"}, special=True),
+    Case("Cast", "bf16_to_f32", (given(3, 4),), {"to": "float32"}, dtype="bfloat16", slow=True),
+    Case("Cast", "f32_to_f8", (given(3, 4),), {"to": "float8_e4m3fn", "saturate": 0}, opset=19, special=True),
+    Case("Cast", "f8_to_f16", (given(3, 4),), {"to": "float16"}, opset=19, dtype="float8_e5m2", slow=True),
+    Case("Cast", "s8_to_s4", (given(3, 4),), {"to": "int4"}, opset=21, dtype="int8"),
+    Case("Cast", "u4_to_f32", (given(3, 4),), {"to": "float32"}, opset=21, dtype="uint4", slow=True),
+    Case("Cast", "f32_to_f4", (given(3, 4),), {"to": "float4_e2m1fn"}, opset=23, slow=True),
+    Case("Cast", "f32_to_e8m0", (given(3, 4),), {"to": "float8_e8m0fnu", "round_mode": "nearest"}, opset=24,
+         positive=True, slow=True),
     Case("Cast", "same", (given(3, 4),), {"to": "float32"}),
+    Case("BitCast", "f32_to_s32", (given(3, 4),), {"to": "int32"}, opset=26),
+    Case("BitCast", "u4_to_s4", (given(3, 4),), {"to": "int4"}, opset=26, dtype="uint4"),
+    Case("BitCast", "b8_to_u8", (given(3, 4),), {"to": "uint8"}, opset=26, dtype="bool", slow=True),
     Case("CastLike", "a_constant", (given(3, 4), np.zeros(1, np.int32))),
-)
+)  # fmt: skip

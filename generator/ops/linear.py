@@ -190,9 +190,10 @@ def _plain_gemm(foreign: Any, left: str, b: Tensor) -> None:
         foreign.emit("PlainMatMul", [left, right], final=0)
         return
     product = foreign.emit("PlainMatMul", [left, right])
-    bias, shape = _scaled(foreign, foreign.tensor(2).name, foreign.attrs.get("beta", 1.0)), foreign.type_of(product).shape
-    if broadcast_shape(foreign.type_of(bias).shape, shape, "Gemm") != shape:
-        raise ShapeError(f"C of shape {list(foreign.type_of(bias).shape)} does not broadcast to {list(shape)}")
+    c, shape = foreign.tensor(2), foreign.type_of(product).shape
+    if broadcast_shape(c.shape, shape, "Gemm") != shape:
+        raise ShapeError(f"C of shape {list(c.shape)} does not broadcast to {list(shape)}")
+    bias = _scaled(foreign, c.name, foreign.attrs.get("beta", 1.0))
     foreign.emit("Add", [product, bias], final=0)
 
 

@@ -18,7 +18,7 @@ from edgewright.ops.window import window_params
 
 
 class PlainMatMul(MatMul):
-    """Y = A @ B with numpy's rules for batches; integers wrap around, float16 sums in float32. Source: ONNX MatMul-13."""
+    """Y = A @ B as MatMul; integers wrap around, float16 is summed in float32. Source: ONNX MatMul-13."""
 
     name = "PlainMatMul"
     dtypes = frozenset({DType.F64, DType.F16, DType.S32, DType.U32, DType.S64, DType.U64})

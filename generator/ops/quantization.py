@@ -10,8 +10,7 @@ import numpy as np
 
 from edgewright.errors import QuantizationError, ShapeError, UnsupportedError
 from edgewright.ir import Array, DType, Node, Tensor, TensorType
-from edgewright.ops.core import Case, Operator, cases, describe, from_onnx, given, normalize_axis, required
-from edgewright.ops.quantize_float import dequantize_by_arithmetic, quantize_by_arithmetic
+from edgewright.ops.core import Case, Fixed, Operator, cases, describe, from_onnx, given, normalize_axis, required
 from edgewright.ops.q_core import (
     OUTPUT_ATTRIBUTES,
     QUANTIZED,
@@ -21,6 +20,7 @@ from edgewright.ops.q_core import (
     shifted,
     store,
 )
+from edgewright.ops.quantize_float import dequantize_by_arithmetic, quantize_by_arithmetic
 
 _SOURCES = QUANTIZED | {DType.S32, DType.U16}
 
@@ -239,6 +239,26 @@ cases(
     Case("DequantizeLinear", "uint8", (given(2, 3, 4), _scalar(0.05), np.array(7, np.uint8)), dtype="uint8", opset=21),
     Case("DequantizeLinear", "channels", (given(2, 3, 4), np.array([0.01, 0.02, 0.03], np.float32),
          np.array([1, 2, 3], np.int8)), dtype="int8", opset=21),
+    Case("QuantizeLinear", "uint16", (given(2, 3), _scalar(1e-4), np.array(30000, np.uint16)), opset=21),
+    Case("QuantizeLinear", "axis_zeros", (given(2, 3, 4), np.array([0.01, 0.02, 0.03], np.float32),
+         np.array([1, -2, 3], np.int8)), slow=True),
+    Case("QuantizeLinear", "blocked", (given(3, 5), np.array([[0.1, 0.2, 0.3]] * 3, np.float32),
+         np.array([[1, 2, 3]] * 3, np.uint8)), {"block_size": 2}, opset=21),
+    Case("QuantizeLinear", "int4", (given(2, 3), _scalar(0.25), np.array(1).astype(DType.S4.numpy)), opset=21),
+    Case("QuantizeLinear", "float8", (given(2, 3), _scalar(0.25), np.array(0).astype(DType.F8E5M2.numpy)), opset=19),
+    Case("QuantizeLinear", "float4", (given(2, 3), _scalar(0.25), np.array(0).astype(DType.F4E2M1.numpy)), opset=23,
+         slow=True),
+    Case("QuantizeLinear", "float16", (given(2, 3), np.array(0.25, np.float16), np.array(1, np.int8)),
+         dtype="float16", opset=19, slow=True),
+    Case("QuantizeLinear", "bfloat16", (given(2, 3), np.array(0.25).astype(DType.BF16.numpy), np.array(1, np.int8)),
+         dtype="bfloat16", opset=19, slow=True),
+    Case("QuantizeLinear", "given_scale", (given(2, 3), Fixed(_scalar(0.02)), np.array(1, np.int8))),
+    Case("DequantizeLinear", "uint16", (given(2, 3), _scalar(0.05), np.array(7, np.uint16)), dtype="uint16", opset=21),
+    Case("DequantizeLinear", "int4", (given(2, 3), _scalar(0.05), np.array(-3).astype(DType.S4.numpy)), dtype="int4",
+         opset=21),
+    Case("DequantizeLinear", "blocked", (given(3, 4), np.array([[0.1, 0.2]] * 3, np.float32)), {"block_size": 2},
+         dtype="int8", opset=21, slow=True),
+    Case("DequantizeLinear", "float8", (given(2, 3), np.array(0.5, np.float16)), dtype="float8_e4m3fn", opset=19),
     Case("com.microsoft.QuantizeLinear", "int16", (given(2, 3), _scalar(1e-4), np.array(3, np.int16))),
     Case("com.microsoft.QuantizeLinear", "no_zero", (given(2, 3, 4), _scalar(0.02)), positive=True),
     Case("com.microsoft.DequantizeLinear", "int16", (given(2, 3), _scalar(1e-4), np.array(3, np.int16)), dtype="int16"),

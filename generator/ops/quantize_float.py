@@ -1,4 +1,4 @@
-"""QuantizeLinear and DequantizeLinear by float arithmetic: every type, scale and zero point that the integer form is not for.
+"""QuantizeLinear and DequantizeLinear by float arithmetic: for what the integer form is not.
 
 The steps are those of ONNX's formula, in its order, so that each result is the standard's to the bit.
 """
@@ -29,7 +29,7 @@ def cast(foreign: Any, name: str, to: DType, final: int | None = None, **attrs: 
 def dequantize_by_arithmetic(foreign: Any, to: Any) -> None:
     """(x - zero) * scale in float32, or float64 where the result is that, rounded once. Source: DequantizeLinear-28."""
     x = foreign.tensor(0)
-    if not isinstance(to, DType) or not to.is_float or x.dtype.is_float and x.dtype.bits > 8:
+    if not isinstance(to, DType) or not to.is_float or (x.dtype.is_float and x.dtype.bits > 8):
         foreign.unsupported(f"DequantizeLinear from {x.dtype.value} to {getattr(to, 'value', to)}")
     wide = DType.F64 if to is DType.F64 else DType.F32
     value = cast(foreign, x.name, wide)
