@@ -276,7 +276,8 @@ class _Importer:
         if importer is None:
             self._fold_by_onnx(proto, tensors)
             return
-        kept = self._kept() if any(t.dtype in NARROW_FLOATS for t in tensors) else None
+        operands = tensors if standard else tensors[:1]  # those of other domains have no schema here
+        kept = self._kept() if any(t.dtype in NARROW_FLOATS for t in operands) else None
         try:
             importer(_Foreign(self, proto, name))
         except (UnsupportedError, ShapeError) as error:
