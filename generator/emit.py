@@ -33,12 +33,18 @@ from edgewright.runtime_files import RuntimeFiles
 C_TYPES = {
     DType.F32: "float", DType.F64: "double", DType.S8: "int8_t", DType.U8: "uint8_t", DType.S16: "int16_t",
     DType.U16: "uint16_t", DType.S32: "int32_t", DType.U32: "uint32_t", DType.S64: "int64_t", DType.U64: "uint64_t",
-    DType.B8: "uint8_t", DType.F16: "uint16_t",
+    DType.B8: "uint8_t", DType.F16: "uint16_t", DType.BF16: "uint16_t", DType.F8E4M3FN: "uint8_t",
+    DType.F8E4M3FNUZ: "uint8_t", DType.F8E5M2: "uint8_t", DType.F8E5M2FNUZ: "uint8_t", DType.F8E8M0: "uint8_t",
+    DType.F4E2M1: "uint8_t", DType.S4: "int8_t", DType.U4: "uint8_t", DType.S2: "int8_t", DType.U2: "uint8_t",
 }  # fmt: skip
 _LINK_CODES = {
     DType.F32: "EW_LINK_F32", DType.F16: "EW_LINK_F16", DType.S8: "EW_LINK_S8", DType.U8: "EW_LINK_U8",
     DType.S16: "EW_LINK_S16", DType.S32: "EW_LINK_S32", DType.S64: "EW_LINK_S64", DType.B8: "EW_LINK_B1",
     DType.F64: "EW_LINK_F64", DType.U16: "EW_LINK_U16", DType.U32: "EW_LINK_U32", DType.U64: "EW_LINK_U64",
+    **{dtype: f"EW_LINK_{dtype.name}" for dtype in (
+        DType.BF16, DType.F8E4M3FN, DType.F8E4M3FNUZ, DType.F8E5M2, DType.F8E5M2FNUZ, DType.F8E8M0, DType.F4E2M1,
+        DType.S4, DType.U4, DType.S2, DType.U2,
+    )},
 }  # fmt: skip
 SAMPLE_ALIGN_BYTES = 8  # the widest element (float64, int64); docs/PROTOCOL.md
 

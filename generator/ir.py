@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -21,7 +22,11 @@ Shape = tuple[int, ...]
 
 
 class DType(Enum):
-    """Element types; the value is numpy's name for it."""
+    """Element types; the value is numpy's name for it, or that of ml_dtypes.
+
+    In memory an element takes whole bytes: bfloat16 and float8 are their bits, bool is 0 or 1, integers of four or two
+    bits are an int8 or uint8 of the same value, and float4 is its code in the low four bits of a uint8.
+    """
 
     F32 = "float32"
     F16 = "float16"
@@ -35,26 +40,76 @@ class DType(Enum):
     S64 = "int64"
     U64 = "uint64"
     B8 = "bool"
+    BF16 = "bfloat16"
+    F8E4M3FN = "float8_e4m3fn"
+    F8E4M3FNUZ = "float8_e4m3fnuz"
+    F8E5M2 = "float8_e5m2"
+    F8E5M2FNUZ = "float8_e5m2fnuz"
+    F8E8M0 = "float8_e8m0fnu"
+    F4E2M1 = "float4_e2m1fn"
+    S4 = "int4"
+    U4 = "uint4"
+    S2 = "int2"
+    U2 = "uint2"
 
     @property
     def size_bytes(self) -> int:
         """Bytes an element takes in memory."""
-        return int(np.dtype(self.value).itemsize)
+        return self.numpy.itemsize
+
+    @property
+    def bits(self) -> int:
+        """Bits that tell an element from another one."""
+        return {"S4": 4, "U4": 4, "S2": 2, "U2": 2, "F4E2M1": 4}.get(self.name, 8 * self.size_bytes)
 
     @property
     def numpy(self) -> np.dtype[Any]:
         """The numpy dtype."""
-        return np.dtype(self.value)
+        return np.dtype(getattr(ml_dtypes, self.value, self.value))
+
+    @property
+    def stored(self) -> np.dtype[Any]:
+        """The numpy dtype of what lies in memory."""
+        if self in (DType.S4, DType.S2):
+            return np.dtype(np.int8)
+        return self.numpy if self.numpy.isbuiltin == 1 and self is not DType.B8 else np.dtype(f"u{self.size_bytes}")
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether elements are whole numbers; bool is not."""
+        return self.name[0] in "SU"
+
+    @property
+    def is_float(self) -> bool:
+        """Whether elements are floating-point numbers."""
+        return "F" in self.name[:2]
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The lowest and the highest value of an integer type."""
+        return (-(1 << self.bits - 1), (1 << self.bits - 1) - 1) if self.name[0] == "S" else (0, (1 << self.bits) - 1)
 
     @property
     def suffix(self) -> str:
         """The short name that C kernels carry: f32, s8, ..."""
         return self.name.lower()
 
+    def to_memory(self, values: Array) -> Array:
+        """Return elements of this type as they lie in memory: of the dtype `stored`."""
+        dense = np.asarray(values, self.numpy, order="C")
+        return dense.astype(self.stored) if self in _RESIZED else dense.view(self.stored)
+
+    def from_memory(self, stored: Array) -> Array:
+        """Return what lies in memory as elements of this type."""
+        return stored.astype(self.numpy) if self in _RESIZED else stored.view(self.numpy)
+
     @staticmethod
     def of(array: Array) -> DType:
         """Return the type of a numpy array's elements; ValueError where there is none."""
         return DType(array.dtype.name)
+
+
+_RESIZED = frozenset({DType.B8, DType.S4, DType.S2})  # whose bytes in memory are not numpy's
 
 
 @dataclass(frozen=True)

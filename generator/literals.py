@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgewright.ir import Array
+from edgewright.ir import Array, DType
 
 
 def literal(value: float) -> str:
@@ -30,6 +30,8 @@ def float_literals(values: Array) -> list[str]:
 def c_rows(values: Array, per_row: int = 8) -> list[str]:
     """The elements of an initializer, a few a row."""
     flat = np.ascontiguousarray(values).reshape(-1)
+    if flat.dtype.isbuiltin != 1:  # of ml_dtypes
+        flat = DType.of(flat).to_memory(flat)
     if flat.dtype == np.float32:
         words = float_literals(flat)
     elif flat.dtype == np.float64:

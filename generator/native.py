@@ -32,6 +32,8 @@ _COMPILE_TIMEOUT_S = 600.0
 _DRIVER = "native_driver.c.j2"
 OWN_FILES = ("weights.c", "arena.c", "model.c")
 _SUFFIXES = (".c", ".h", ".S", ".ld")
+_RANGES = {dtype: dtype.range for dtype in (DType.S4, DType.U4, DType.S2, DType.U2)}
+_RANGES.update({DType.B8: (0, 1), DType.F4E2M1: (0, 15)})  # what may lie in a byte that has room for more
 _KEPT_S = 30 * 24 * 3600.0  # programs in the cache that were not used for so long are deleted
 _PROGRAM = "run"
 
@@ -111,7 +113,7 @@ def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeou
         given, made = Path(name) / "inputs", Path(name) / "outputs"
         with given.open("wb") as stream:
             for port, values in zip(model.inputs, inputs, strict=True):
-                stream.write(np.ascontiguousarray(values, port.dtype.numpy).tobytes())
+                stream.write(port.dtype.to_memory(values).tobytes())
         run([program, model.prefix, given, made], timeout_s=timeout_s)
         raw = made.read_bytes()
     outputs, at = [], 0
@@ -122,14 +124,13 @@ def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeou
 
 
 def decode_output(port: Port, raw: bytes) -> Array:
-    """Return an output's elements. Raises: ToolError for a bool that is neither 0 nor 1."""
-    dtype = np.dtype(np.uint8) if port.dtype is DType.B8 else port.dtype.numpy
-    values = np.frombuffer(raw, dtype).reshape(port.shape).copy()
-    if port.dtype is DType.B8:
-        if values.size and values.max() > 1:
-            raise ToolError(f"output '{port.name}' is of type bool and holds {values.max()}")
-        return values.astype(bool)
-    return values
+    """Return an output's elements. Raises: ToolError for a byte that is no element of a type of fewer bits."""
+    stored = np.frombuffer(raw, port.dtype.stored).reshape(port.shape)
+    low, high = _RANGES.get(port.dtype, (-np.inf, np.inf))
+    wrong = stored[(stored < low) | (stored > high)]
+    if wrong.size:
+        raise ToolError(f"output '{port.name}' is of type {port.dtype.value} and holds {wrong[0]}")
+    return port.dtype.from_memory(stored).copy()
 
 
 @cache

@@ -12,8 +12,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
-
 from edgewright.boards import Target
 from edgewright.drivers.emulator import Emulator, start_emulator
 from edgewright.drivers.line import Line
@@ -81,7 +79,7 @@ class Board:
         """
         packed = bytearray(model.input_bytes)
         for port, values in zip(model.inputs, inputs, strict=True):
-            data = np.ascontiguousarray(values, port.dtype.numpy).tobytes()
+            data = port.dtype.to_memory(values).tobytes()
             packed[port.offset_bytes : port.offset_bytes + len(data)] = data
         self._line.write(struct.pack("<H", number) + packed)
         deadline = time.monotonic() + self._timeout_s

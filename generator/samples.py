@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from edgewright.errors import DataError
-from edgewright.ir import Array, DType
+from edgewright.ir import Array
 from edgewright.manifest import Manifest, Port
 
 LABELS = "y"
@@ -110,8 +110,9 @@ def _checked(values: Array, port: Port) -> Array:
         )
     if values.dtype != port.dtype.numpy:
         values = _converted(values, port)
-    if values.dtype.kind == "f" and not np.isfinite(values).all():
-        bad = int(np.argwhere(~np.isfinite(values.reshape(len(values), -1)).all(axis=1))[0][0])
+    finite = np.isfinite(values.astype(np.float64)) if port.dtype.is_float else np.ones(values.shape, bool)
+    if not finite.all():
+        bad = int(np.argwhere(~finite.reshape(len(values), -1).all(axis=1))[0][0])
         raise DataError(f"input '{port.name}': sample {bad} holds NaN or infinity")
     return values
 
@@ -120,7 +121,9 @@ def _converted(values: Array, port: Port) -> Array:
     """Convert without loss, or refuse."""
     wanted = port.dtype.numpy
     message = f"input '{port.name}': the data have type {values.dtype}; expected {wanted}"
-    if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and wanted.kind != "f"):
+    if values.dtype == np.dtype(f"V{wanted.itemsize}") and wanted.isbuiltin != 1:  # what .npy makes of ml_dtypes
+        return values.view(wanted)
+    if values.dtype.kind not in "iuf" or (values.dtype.kind == "f" and not port.dtype.is_float):
         raise DataError(message)
     with np.errstate(over="ignore"):
         converted = values.astype(wanted)
@@ -135,7 +138,7 @@ def pack(data: DataSet, manifest: Manifest) -> Array:
     """Return the samples as a device takes them. Shapes: uint8 (n, input_bytes)."""
     packed = np.zeros((data.samples, manifest.input_bytes), np.uint8)
     for port in manifest.inputs:
-        values = np.ascontiguousarray(data.inputs[port.name])
+        values = port.dtype.to_memory(data.inputs[port.name])
         raw = values.reshape(data.samples, -1).view(np.uint8).reshape(data.samples, -1)
         packed[:, port.offset_bytes : port.offset_bytes + port.size_bytes] = raw
     return packed
@@ -146,7 +149,6 @@ def unpack(packed: Array, manifest: Manifest) -> dict[str, Array]:
     outputs = {}
     for port in manifest.outputs:
         raw = np.ascontiguousarray(packed[:, port.offset_bytes : port.offset_bytes + port.size_bytes])
-        dtype = np.dtype(np.uint8) if port.dtype is DType.B8 else port.dtype.numpy
-        values = raw.view(dtype).reshape(len(packed), *sample_shape(port))
-        outputs[port.name] = values.astype(bool) if port.dtype is DType.B8 else values
+        values = raw.view(port.dtype.stored).reshape(len(packed), *sample_shape(port))
+        outputs[port.name] = port.dtype.from_memory(values)
     return outputs

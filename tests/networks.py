@@ -43,7 +43,7 @@ def case_model(case: Case) -> onnx.ModelProto:
         elif item is not None:
             initializers.append(numpy_helper.from_array(np.asarray(item), name))
     attrs = dict(case.attrs)
-    if case.op_type == "Cast":
+    if case.op_type in ("Cast", "BitCast"):
         attrs["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(attrs["to"]))
     outputs = [f"out{i}" for i in range(case.outputs)]
     domain, _, op_type = case.op_type.rpartition(".")
@@ -110,8 +110,8 @@ def random_inputs(
         shape = (samples, *tensor.shape)
         if tensor.dtype.value == "bool":
             inputs[name] = rng.integers(0, 2, shape).astype(bool)
-        elif tensor.dtype.numpy.kind in "iu":
-            low, high = (int(end) for end in between or (0, 99))
+        elif tensor.dtype.is_integer:
+            low, high = (int(end) for end in between or (tensor.dtype.range if tensor.dtype.bits < 8 else (0, 99)))
             inputs[name] = rng.integers(low, high + 1, shape).astype(tensor.dtype.numpy)
         else:
             numbers = (rng.uniform(*between, shape) if between else rng.standard_normal(shape)).astype(np.float32)

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from harness import assert_close
 from networks import NOT_BY_ORT, case_inputs, case_model, case_params, imported, random_inputs, random_network
+from onnx.reference import ReferenceEvaluator
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, NotImplemented
 from quantizing import run
 
@@ -32,6 +33,11 @@ def test_case_comes_back(case: Case) -> None:
         pytest.skip(str(error))
     onnx.checker.check_model(exported, full_check=True)
     inputs = {name: np.asarray(values[0]) for name, values in case_inputs(case, model).items()}
+    ends = (*model.graph.inputs, *model.graph.outputs)
+    if any(model.graph.tensors[name].dtype.numpy.isbuiltin != 1 for name in ends):  # ONNX Runtime has no such arrays
+        wanted, got = (ReferenceEvaluator(p).run(None, inputs) for p in (model.serialized, exported))
+        assert_close(got, wanted)
+        return
     try:
         wanted = run(model.serialized, inputs)
     except (NotImplemented, Fail) as error:  # a type that it has no kernel for, an operator set that it does not know

@@ -14,7 +14,7 @@ from integer_networks import Builder, Value, integer_inputs
 from networks import make_model
 from onnx import TensorProto, helper, numpy_helper
 
-from edgewright.errors import EdgewrightError, InternalError, QuantizationError, ShapeError, UnsupportedError
+from edgewright.errors import EdgewrightError, InternalError, QuantizationError, ShapeError
 from edgewright.frontends.onnx import Model, import_onnx
 from edgewright.kernels import Core
 from edgewright.passes import run_passes
@@ -319,7 +319,15 @@ def a_reader_of_the_floats_before(e: Edit) -> None:
     reader.input[list(reader.input).index(q.output[0])] = q.input[0]
 
 
+def blocks(e: Edit) -> None:
+    e.proto.opset_import[0].version = 21
+    e.set(e.weights(), 1, np.full((2, 3, 3, 3), 0.01, np.float32))
+    e.set(e.weights(), 2, np.zeros((2, 3, 3, 3), np.int8))
+    e.attribute(e.weights(), "block_size", 3)
+
+
 COMPUTED: tuple[Callable[[Edit], None], ...] = (
+    blocks,
     bias_with_another_scale, bias_with_zero_points, bias_of_eight_bits, bias_in_floats, bias_far_below_a_step,
     weights_with_zero_points, weights_without_zero_points, weights_of_uint8, weights_along_their_inputs,
     weights_quantized_from_floats, weights_at_run_time, a_weight_read_along_both_axes,
@@ -329,6 +337,7 @@ COMPUTED: tuple[Callable[[Edit], None], ...] = (
     a_reader_of_the_floats_before,
 )  # fmt: skip
 IN_FLOATS = {
+    "blocks",
     "bias_far_below_a_step", "weights_along_their_inputs", "weights_at_run_time", "a_weight_read_along_both_axes",
     "activation_with_a_scale_for_each_channel", "pad_with_infinity", "a_reader_of_the_floats_before",
 }  # fmt: skip
@@ -373,13 +382,6 @@ def activation(edit: Edit) -> onnx.NodeProto:
     return next(n for n in edit.of("DequantizeLinear") if n.input[0] == quantize(edit).output[0])
 
 
-def blocks(e: Edit) -> None:
-    e.proto.opset_import[0].version = 21
-    e.set(e.weights(), 1, np.full((2, 3, 3, 3), 0.01, np.float32))
-    e.set(e.weights(), 2, np.zeros((2, 3, 3, 3), np.int8))
-    e.attribute(e.weights(), "block_size", 3)
-
-
 def bias_beyond_int32(e: Edit) -> None:
     e.of("Conv")[0].input[2] = e.const(np.full(6, 1e9, np.float32))
 
@@ -393,11 +395,6 @@ def bias_of(value: float) -> Callable[[Edit], None]:
 
 def weights_that_are_no_floats(e: Edit) -> None:
     e.drop(e.weights())
-
-
-def scale_at_run_time(e: Edit) -> None:
-    e.proto.graph.input.append(helper.make_tensor_value_info("s", TensorProto.FLOAT, ()))
-    quantize(e).input[1] = "s"
 
 
 def products_of_scales(scale: float) -> Callable[[Edit], None]:
@@ -420,7 +417,6 @@ REFUSED: dict[str, tuple[Callable[[Edit], None], type[EdgewrightError], str]] = 
     },
     "weights_nan": (replaced(Edit.weights, 1, np.array([1, 1, np.nan, 1, 1, 1], np.float32)), QuantizationError, "nan"),
     "scale_too_large": (replaced(activation, 1, np.float32(3e38)), QuantizationError, "beyond float32"),
-    "scale_float16": (replaced(quantize, 1, F16), EdgewrightError, "float16|Type|type"),
     "zero_of_another_type": (replaced(activation, 2, np.uint8(200)), QuantizationError, "uint8.*int8"),
     "zero_int32": (replaced(activation, 2, np.int32(1000)), QuantizationError, "int32"),
     "too_many_zeros": (replaced(activation, 2, np.zeros(3, np.int8)), ShapeError, "3 zero points for 1 scales"),
@@ -428,12 +424,10 @@ REFUSED: dict[str, tuple[Callable[[Edit], None], type[EdgewrightError], str]] = 
     "no_scale": (replaced(quantize, 1, np.zeros(0, np.float32)), ShapeError, "no scale"),
     "axis_that_does_not_fit": (lambda e: e.attribute(e.weights(), "axis", 1), ShapeError, "axis 1"),
     "axis_that_does_not_exist": (lambda e: e.attribute(e.weights(), "axis", 9), ShapeError, "axis 9"),
-    "blocks": (blocks, UnsupportedError, "blocks"),
     "bias_beyond_int32": (bias_beyond_int32, QuantizationError, "beyond int32"),
     "bias_nan": (bias_of(np.nan), QuantizationError, "bias"),
     "bias_infinite": (bias_of(-np.inf), QuantizationError, "bias"),
     "weights_that_are_no_floats": (weights_that_are_no_floats, ShapeError, "float32 and int8"),
-    "scale_at_run_time": (scale_at_run_time, UnsupportedError, "run time"),
     "product_of_large_scales": (products_of_scales(1e30), QuantizationError, "inf"),
     "product_of_small_scales": (products_of_scales(1e-30), QuantizationError, "0.0"),
 }  # fmt: skip

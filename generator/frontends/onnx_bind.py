@@ -18,7 +18,7 @@ import onnx.numpy_helper
 
 from edgewright.errors import DataError, EdgewrightError, ShapeError
 from edgewright.frontends.onnx_elements import dtype_of
-from edgewright.ir import Array
+from edgewright.ir import Array, DType
 
 Bindings = Mapping[str, Any]  # an input's name -> an array, a number, or nested lists of numbers
 
@@ -99,12 +99,13 @@ def _fitted(value: Any, info: onnx.ValueInfoProto) -> Array:
         raise ShapeError(f"--bind {name}: that input has no element type") from None
     given = np.asarray(value)
     if given.dtype != wanted:
-        if given.dtype.kind not in "biuf" or wanted.kind not in "biuf":
+        if not (_is_number(given.dtype) and _is_number(wanted)):
             raise ShapeError(f"--bind {name}: a value of type {given.dtype}; the input has {wanted}")
         with np.errstate(all="ignore"):
             converted = given.astype(wanted)
         exact = np.array_equal(converted.astype(given.dtype), given, equal_nan=given.dtype.kind == "f")
-        if not exact and not (given.dtype == np.float64 and wanted.kind == "f"):  # a decimal fraction is rounded
+        rounds = given.dtype == np.float64 and DType(wanted.name).is_float  # a decimal fraction
+        if not exact and not rounds:
             raise ShapeError(f"--bind {name}: not every value is exact in the input's type, {wanted}")
         given = converted
     if info.type.tensor_type.HasField("shape"):
@@ -127,3 +128,7 @@ def empty_inputs(proto: onnx.ModelProto, pins: Mapping[str, Sequence[int]]) -> d
         if value.type.HasField("tensor_type") and 0 in dims and dtype_of(kind.elem_type) is not None:
             found[value.name] = np.zeros(dims, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
     return found
+
+
+def _is_number(dtype: np.dtype[Any]) -> bool:
+    return dtype.kind in "biuf" or dtype.name in {known.value for known in DType}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from edgewright.errors import UnsupportedError
 from edgewright.frontends.onnx_operators import EXPORTERS, Writer, clamped, exports
-from edgewright.ir import Node
+from edgewright.ir import DType, Node
 from edgewright.ops import operator
 from edgewright.ops.core import describe
 from edgewright.ops.elementwise import FLOATS
@@ -29,6 +30,18 @@ def _as_in_onnx(writer: Writer, node: Node, inputs: Sequence[str], output: str) 
     if node.op == "LRN" and node.attrs["axis"] != 1:
         raise UnsupportedError(f"{describe(node)}: its channels lie on axis {node.attrs['axis']}, and not on 1")
     writer.add(node.op, inputs, output, node.name, **attrs)
+
+
+@exports("PlainMatMul")
+def _plain_matmul(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    writer.add("MatMul", inputs, output, node.name)
+
+
+@exports("PlainConv")
+def _plain_conv(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    if writer.graph.tensors[node.output].dtype is DType.S32:
+        raise UnsupportedError(f"{describe(node)}: ONNX has no Conv of int32")
+    EXPORTERS["Conv"](writer, replace(node, op="Conv"), inputs, [output])
 
 
 @exports("LpPool")

@@ -22,6 +22,8 @@ from edgewright.ops import operator
 if TYPE_CHECKING:
     from edgewright.frontends.onnx_graph import GraphImporter
 
+_TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "precision")
+
 
 class Foreign:
     """A node of an ONNX graph (`ForeignNode`), or of a definition or a body."""
@@ -54,10 +56,6 @@ class Foreign:
         if not isinstance(value, str):
             self.unsupported(f"its input number {index} is {'an empty optional' if value is None else 'a sequence'}")
         return self._importer.editor.tensors[value]
-
-    def is_four_bit(self, index: int) -> bool:
-        """Whether an input came as int4 or uint4."""
-        return self.has(index) and self.value(index) in self._importer.four_bit
 
     def constant(self, index: int, what: str) -> Array:
         """Return an input that has to be a constant; `what` names it in the error."""
@@ -146,7 +144,7 @@ def _attribute(attribute: onnx.AttributeProto) -> Any:
     value = onnx.helper.get_attribute_value(attribute)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
-    if attribute.name in ("to", "dtype") and isinstance(value, int):
+    if attribute.name in _TYPE_ATTRIBUTES and isinstance(value, int) and value:
         return dtype_of(value) or type_name(value)
     if isinstance(value, onnx.TensorProto):
         return onnx.numpy_helper.to_array(value)

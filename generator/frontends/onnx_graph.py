@@ -20,8 +20,10 @@ from edgewright.frontends.onnx_functions import definition, has_definition, type
 from edgewright.frontends.onnx_scope import Scope, Value, live, own_domain, reads
 from edgewright.frontends.onnx_sequences import SEQUENCES, resolve
 from edgewright.frontends.onnx_shapes import pinned_shape
+from edgewright.frontends.onnx_types import NARROW_FLOATS, narrow_types, rename
 from edgewright.ir import Array, DType, Editor, Graph, Node, Tensor, TensorType
 from edgewright.ops import ONNX_IMPORTERS, REFUSED
+from edgewright.ops.core import Importer
 
 MALFORMED = (ValueError, TypeError, OverflowError, ZeroDivisionError, IndexError, KeyError)
 
@@ -60,7 +62,6 @@ class GraphImporter:
         self.editor = Editor(Graph(name, (), {}, (), ()))
         used = {value.name for value in proto.graph.output}.union(*map(reads, proto.graph.node))
         self.scope = Scope(opsets, used)
-        self.four_bit: set[Value] = set()  # tensors of type int4 or uint4
         self.problems: list[str] = []
         self.ways: dict[str, Counter[str]] = {}
         self.visited = 0
@@ -89,14 +90,9 @@ class GraphImporter:
 
     def constant(self, scope: Scope, value: str, array: Array) -> str:
         """Make a value a constant; returns its tensor. Raises: UnsupportedError for its element type."""
-        is_four_bit = array.dtype.name in ("int4", "uint4")
-        if is_four_bit:  # kept as bytes; the kernels pack what fits in four bits
-            array = array.astype(np.int8 if array.dtype.name == "int4" else np.uint8)
         if array.dtype.name not in {d.value for d in DType}:
             raise UnsupportedError(f"constant '{value}' of type {array.dtype.name}")
         name = self.editor.add_constant(scope.prefix + value, array)
-        if is_four_bit:
-            self.four_bit.add(name)
         scope.values[value] = name
         return name
 
@@ -270,11 +266,18 @@ class GraphImporter:
         by_onnx = self._is_foldable(scope, proto)
         importer = ONNX_IMPORTERS.get(_key(proto))
         if importer is not None:
+            operands = tensors if standard else tensors[:1]  # those of other domains have no schema here
+            is_narrow = any(tensor.dtype in NARROW_FLOATS for tensor in operands)
+            kept = (list(self.editor.nodes), dict(self.editor.tensors)) if is_narrow else None
             try:
                 importer(foreign)
                 return "native"
-            except UnsupportedError:
-                if not by_onnx:
+            except (UnsupportedError, ShapeError) as error:
+                if kept is not None and not by_onnx:
+                    self.editor.nodes, self.editor.tensors = kept
+                    self._by_widening(scope, proto, foreign.name, importer)
+                    return "native"
+                if not by_onnx or not isinstance(error, UnsupportedError):
                     raise
         if by_onnx:  # integers, mostly
             for value, array in evaluate_node(proto, tensors, foreign.opset).items():
@@ -284,6 +287,29 @@ class GraphImporter:
             for index, what in enumerate(_OPERANDS.get(operator, ())):
                 foreign.constant(index, what)
         raise UnsupportedError(_no_such_operator(proto))
+
+    def _by_widening(self, scope: Scope, proto: onnx.NodeProto, name: str, importer: Importer) -> None:
+        """Import a node that has no kernel for float16 or bfloat16: it computes in float32 and is rounded once."""
+        narrow = narrow_types(proto, scope.opset(proto.domain), [self._dtype_of(scope, value) for value in proto.input])
+        inner = Scope(scope.opsets, scope.used, scope.prefix, scope)
+        for value in dict.fromkeys(proto.input):
+            tensor = scope.find(value) if value else None
+            if isinstance(tensor, str) and self.editor.tensors[tensor].dtype in NARROW_FLOATS:
+                wide = Foreign(self, scope, proto, f"{name}/{value}").emit("Cast", [tensor], to="float32")
+                inner.values[value] = wide
+        first = len(self.editor.nodes)
+        importer(Foreign(self, inner, proto, name))
+        for index, value in enumerate(proto.output):
+            made, dtype = inner.values.get(value), narrow.get(index)
+            if dtype is not None and isinstance(made, str) and self.editor.tensors[made].dtype is DType.F32:
+                wide = rename(self.editor, made, f"{value}.float32", first)
+                Foreign(self, scope, proto, f"{name}/{value}").emit("Cast", [wide], final=index, to=dtype.value)
+            elif value in inner.values:
+                scope.values[value] = made
+
+    def _dtype_of(self, scope: Scope, value: str) -> DType | None:
+        tensor = scope.find(value) if value else None
+        return self.editor.tensors[tensor].dtype if isinstance(tensor, str) else None
 
     def _is_foldable(self, scope: Scope, proto: onnx.NodeProto) -> bool:
         """Whether ONNX's evaluator may compute the node now."""

@@ -146,16 +146,21 @@ def _as_it_is(writer: Writer, node: Node, inputs: Sequence[str], output: str) ->
     writer.add(node.op, inputs, output, node.name, **node.attrs)
 
 
+_SPELLINGS = {
+    DType.F32: "float", DType.F64: "double", DType.F8E8M0: "float8e8m0", DType.F4E2M1: "float4e2m1",
+}  # fmt: skip
+
+
 def _check_opset(writer: Writer, node: Node) -> None:
     """Refuse an operator, or operands, newer than the operator set written. Raises: UnsupportedError."""
     try:
-        wanted = [parameter.types for parameter in get_schema(node.op, writer.opset).inputs]
+        schema = get_schema(node.op, writer.opset)
     except SchemaError:
         raise UnsupportedError(f"{describe(node)}: not in ONNX operator set {writer.opset}") from None
-    for name, types in zip(node.inputs, wanted, strict=False):
-        dtype = writer.graph.tensors[name].dtype
-        spelling = {DType.F32: "float", DType.F64: "double"}.get(dtype, dtype.value)
-        if f"tensor({spelling})" not in types:
+    ends = (*zip(node.inputs, schema.inputs, strict=False), *zip(node.outputs, schema.outputs, strict=False))
+    for name, parameter in ends:
+        dtype = writer.graph.tensors[name].dtype if name else DType.F32
+        if name and f"tensor({_SPELLINGS.get(dtype, dtype.value.replace('_', ''))})" not in parameter.types:
             raise UnsupportedError(f"{describe(node)}: {dtype.value} is not in ONNX operator set {writer.opset}")
 
 
@@ -309,6 +314,10 @@ def _recurrent(writer: Writer, node: Node, inputs: Sequence[str], outputs: Seque
 EXPORTERS.update(LSTM=_recurrent, GRU=_recurrent)
 
 
-@exports("Cast")
+@exports("Cast", "BitCast")
 def _cast(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    writer.add("Cast", inputs, output, node.name, to=elem_type(DType(node.attrs["to"])))
+    _check_opset(writer, node)
+    extra: dict[str, Any] = {} if node.attrs.get("saturate", True) else {"saturate": 0}
+    if node.attrs.get("round_mode", "up") != "up":
+        extra["round_mode"] = node.attrs["round_mode"]
+    writer.add(node.op, inputs, output, node.name, to=elem_type(DType(node.attrs["to"])), **extra)

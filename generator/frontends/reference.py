@@ -65,7 +65,15 @@ def _check_inputs(model: onnx.ModelProto, inputs: Mapping[str, Array]) -> None:
 Evaluator = Callable[[Mapping[str, Array]], Sequence[Array]]
 
 
+# The types of inputs and outputs that ONNX Runtime's interface has arrays for: the last of numpy's own is UINT64.
+_ARRAYS_OF_ORT = frozenset(range(onnx.TensorProto.FLOAT, onnx.TensorProto.UINT64 + 1))
+
+
 def _evaluator(serialized: bytes, model: onnx.ModelProto) -> tuple[str, str | None, Evaluator]:
+    ends = {value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)}
+    if ends - _ARRAYS_OF_ORT:
+        names = ", ".join(onnx.TensorProto.DataType.Name(number) for number in sorted(ends - _ARRAYS_OF_ORT))
+        return "onnx-reference", f"ONNX Runtime takes no arrays of {names}", _onnx_reference(model)
     try:
         import onnxruntime
     except ImportError:

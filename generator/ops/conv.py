@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.errors import ShapeError
-from edgewright.ir import Array, Graph, Node, Tensor, TensorType
+from edgewright.ir import Array, DType, Graph, Node, Tensor, TensorType
 from edgewright.ops.core import (
     Case,
     KernelCall,
@@ -128,7 +128,8 @@ def _conv(foreign: Any) -> None:
     inputs = [image.as_image(0), image.as_image(1)]
     if foreign.has(2):
         inputs.append(foreign.tensor(2).name)
-    image.emit("Conv", inputs, group=foreign.attrs.get("group", 1))
+    op = "Conv" if image.input.dtype is DType.F32 else "PlainConv"
+    image.emit(op, inputs, group=foreign.attrs.get("group", 1))
 
 
 class ConvTranspose(Operator):

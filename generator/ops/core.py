@@ -172,10 +172,6 @@ class ForeignNode(Protocol):
         """Return an input that has to be a constant; `what` names it in the error."""
         ...
 
-    def is_four_bit(self, index: int) -> bool:
-        """Whether an input came as int4 or uint4."""
-        ...
-
     def add_constant(self, hint: str, data: Array) -> str:
         """Add a constant."""
         ...

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from edgewright.errors import ShapeError
+from edgewright.ir import DType
 from edgewright.ops.core import Case, cases, from_onnx, given, weights
+from edgewright.ops.linear import matmul_for
 
 
 def parse(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
@@ -95,17 +97,20 @@ class _Term:
         return term
 
     def summed(self, needed: str) -> _Term:
-        """Without the axes that are not `needed`: their mean, times the number of their elements."""
+        """Without the axes that are not `needed`."""
         gone = [letter for letter in self.letters if letter not in needed]
         if not gone:
             return self
         kept = "".join(letter for letter in self.letters if letter in needed)
         axes = tuple(self.letters.index(letter) for letter in gone)
-        count = math.prod(self.sizes[letter] for letter in gone)
-        sums = self.foreign.emit("ReduceMean", [self.tensor], axes=axes)
-        if count > 1:
-            name = self.foreign.add_constant(f"{self.foreign.name}.count", np.array(count, np.float32))
-            sums = self.foreign.emit("Mul", [sums, name])
+        if self.foreign.type_of(self.tensor).dtype is not DType.F32:
+            sums = self.foreign.emit("ReduceSum", [self.tensor], axes=axes)
+        else:  # which has an integer form, too
+            count = math.prod(self.sizes[letter] for letter in gone)
+            sums = self.foreign.emit("ReduceMean", [self.tensor], axes=axes)
+            if count > 1:
+                name = self.foreign.add_constant(f"{self.foreign.name}.count", np.array(count, np.float32))
+                sums = self.foreign.emit("Mul", [sums, name])
         shape = tuple(self.sizes[letter] for letter in kept)
         return _Term(self.foreign, self.foreign.emit("Reshape", [sums], shape=shape), kept)
 
@@ -133,7 +138,7 @@ def _joined(a: _Term, b: _Term, needed: str) -> _Term:
     m, k, n = (math.prod(sizes[letter] for letter in group) for group in (left, summed, right))
     batch = tuple(sizes[letter] for letter in both)
     product = foreign.emit(
-        "MatMul",
+        matmul_for(foreign.type_of(a.tensor).dtype),
         [
             a.ordered(both + left + summed).reshaped(*batch, m, k),
             b.ordered(both + summed + right).reshaped(*batch, k, n),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.errors import ShapeError
-from edgewright.ir import Array, Graph, Node, Tensor, TensorType
+from edgewright.ir import Array, DType, Graph, Node, Tensor, TensorType
 from edgewright.ops.core import (
     Case,
     KernelCall,
@@ -95,26 +95,32 @@ class MatMul(Operator):
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call with a stride for each batch axis."""
-        a, b = (graph.tensors[name].shape for name in node.inputs)
-        batch = graph.tensors[node.output].shape[:-2]
-        where = describe(node)
-        (m, k), n = a[-2:], b[-1]
-        a_strides = [s * m * k for s in broadcast_strides(a[:-2], batch)]
-        b_strides = [s * k * n for s in broadcast_strides(b[:-2], batch)]
-        params: dict[str, ParamValue] = {
-            "batch_rank": len(batch), "batch_dims": padded_to_max_rank(batch, where),
-            "a_batch_strides": padded_to_max_rank(a_strides, where),
-            "b_batch_strides": padded_to_max_rank(b_strides, where), "m": m, "k": k, "n": n,
-        }  # fmt: skip
-        return (
-            KernelCall(
-                "ew_matmul_f32", "matmul/ew_matmul_f32.h", "ew_matmul_f32_params", params, (*node.inputs, node.output)
-            ),
-        )
+        params, arguments = batch_params(node, graph), (*node.inputs, node.output)
+        return (KernelCall("ew_matmul_f32", "matmul/ew_matmul_f32.h", "ew_matmul_f32_params", params, arguments),)
 
     def macs(self, node: Node, graph: Graph) -> int:
         """One for each output element and step of the sum."""
         return graph.tensors[node.output].elements * graph.tensors[node.inputs[0]].shape[-1]
+
+
+def batch_params(node: Node, graph: Graph) -> dict[str, ParamValue]:
+    """The parameters of a batched matrix product."""
+    a, b = (graph.tensors[name].shape for name in node.inputs)
+    batch = graph.tensors[node.output].shape[:-2]
+    where = describe(node)
+    (m, k), n = a[-2:], b[-1]
+    a_strides = [s * m * k for s in broadcast_strides(a[:-2], batch)]
+    b_strides = [s * k * n for s in broadcast_strides(b[:-2], batch)]
+    return {
+        "batch_rank": len(batch), "batch_dims": padded_to_max_rank(batch, where),
+        "a_batch_strides": padded_to_max_rank(a_strides, where),
+        "b_batch_strides": padded_to_max_rank(b_strides, where), "m": m, "k": k, "n": n,
+    }  # fmt: skip
+
+
+def matmul_for(dtype: DType) -> str:
+    """Return the operator that multiplies matrices of a type; it may refuse it."""
+    return "MatMul" if dtype is DType.F32 else "PlainMatMul"
 
 
 @from_onnx("MatMul")
@@ -122,15 +128,15 @@ def _matmul(foreign: Any) -> None:
     a, b = foreign.tensor(0), foreign.tensor(1)
     if not a.shape or not b.shape:
         raise ShapeError("MatMul does not take scalars")
-    left, right = a.name, b.name
+    left, right, op = a.name, b.name, matmul_for(a.dtype)
     if len(a.shape) == 1:
         left = foreign.emit("Reshape", [left], shape=(1, *a.shape))
     if len(b.shape) == 1:
         right = foreign.emit("Reshape", [right], shape=(*b.shape, 1))
     if len(a.shape) > 1 and len(b.shape) > 1:
-        foreign.emit("MatMul", [left, right], final=0)
+        foreign.emit(op, [left, right], final=0)
         return
-    result = foreign.emit("MatMul", [left, right])
+    result = foreign.emit(op, [left, right])
     shape = foreign.type_of(result).shape
     if len(b.shape) == 1:
         shape = shape[:-1]
@@ -142,7 +148,10 @@ def _matmul(foreign: Any) -> None:
 def _scaled(foreign: Any, name: str, factor: float) -> str:
     if factor == 1.0:
         return name
-    scale = foreign.add_constant(f"{name}.scale", np.array(factor, np.float32))
+    dtype = foreign.type_of(name).dtype
+    if dtype.is_integer and factor != int(factor):
+        foreign.unsupported(f"a factor of {factor} for {dtype.value}")
+    scale = foreign.add_constant(f"{name}.scale", np.array(factor).astype(dtype.numpy))
     return str(foreign.emit("Mul", [name, scale]))
 
 
@@ -153,6 +162,9 @@ def _gemm(foreign: Any) -> None:
     if len(a.shape) != 2 or len(b.shape) != 2:
         raise ShapeError(f"Gemm takes matrices, not {list(a.shape)} and {list(b.shape)}")
     left = foreign.emit("Transpose", [a.name], perm=(1, 0)) if foreign.attrs.get("transA", 0) else a.name
+    if a.dtype is not DType.F32:
+        _plain_gemm(foreign, left, b)
+        return
     right = b.name if foreign.attrs.get("transB", 0) else foreign.emit("Transpose", [b.name], perm=(1, 0))
     right = _scaled(foreign, right, foreign.attrs.get("alpha", 1.0))
     if not foreign.has(2) or foreign.attrs.get("beta", 1.0) == 0.0:
@@ -168,6 +180,20 @@ def _gemm(foreign: Any) -> None:
     product = foreign.emit("FullyConnected", [left, right])
     if broadcast_shape(c.shape, foreign.type_of(product).shape, "Gemm") != foreign.type_of(product).shape:
         raise ShapeError(f"C of shape {list(c.shape)} does not broadcast to {list(foreign.type_of(product).shape)}")
+    foreign.emit("Add", [product, bias], final=0)
+
+
+def _plain_gemm(foreign: Any, left: str, b: Tensor) -> None:
+    right = foreign.emit("Transpose", [b.name], perm=(1, 0)) if foreign.attrs.get("transB", 0) else b.name
+    right = _scaled(foreign, right, foreign.attrs.get("alpha", 1.0))
+    if not foreign.has(2) or foreign.attrs.get("beta", 1.0) == 0.0:
+        foreign.emit("PlainMatMul", [left, right], final=0)
+        return
+    product = foreign.emit("PlainMatMul", [left, right])
+    c, shape = foreign.tensor(2), foreign.type_of(product).shape
+    if broadcast_shape(c.shape, shape, "Gemm") != shape:
+        raise ShapeError(f"C of shape {list(c.shape)} does not broadcast to {list(shape)}")
+    bias = _scaled(foreign, c.name, foreign.attrs.get("beta", 1.0))
     foreign.emit("Add", [product, bias], final=0)
 
 

@@ -350,7 +350,7 @@ def _pad(foreign: Any) -> None:
     begins, ends = [0] * rank, [0] * rank
     for i, axis in enumerate(axes):
         begins[axis], ends[axis] = int(pads[i]), int(pads[i + len(axes)])
-    number = float(value) if x.dtype in (DType.F32, DType.F16, DType.F64) else int(value)
+    number = float(value) if x.dtype.is_float else int(value)
     foreign.emit("Pad", [x.name], final=0, begins=tuple(begins), ends=tuple(ends), mode=mode, value=number)
 
 

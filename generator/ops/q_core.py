@@ -29,8 +29,7 @@ INT32_MAX = 2**31 - 1
 
 def limits(dtype: DType) -> tuple[int, int]:
     """Return the lowest and the highest value of an integer type."""
-    info = np.iinfo(dtype.numpy)
-    return int(info.min), int(info.max)
+    return dtype.range
 
 
 def output_type(node: Node, shape: tuple[int, ...]) -> TensorType:

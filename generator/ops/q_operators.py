@@ -13,6 +13,7 @@ import numpy as np
 from edgewright.errors import QuantizationError, ShapeError
 from edgewright.ir import DType, Tensor
 from edgewright.ops.core import Case, ForeignNode, cases, from_onnx, given, normalize_axis
+from edgewright.ops.integer_products import qlinear_conv, qlinear_matmul
 from edgewright.ops.q_core import QUANTIZED
 from edgewright.ops.quantization import check_scales
 from edgewright.ops.window import ImageNode
@@ -64,11 +65,18 @@ def _bias(foreign: Any, index: int, x_scale_at: int, w_scale_at: int) -> list[st
     return [str(foreign.emit("Dequantize", names))]
 
 
+def _has_constants(foreign: Any, *indices: int) -> bool:
+    """Whether all of these inputs that are there are constants, and the scales among them float32."""
+    known = [foreign.tensor(index) for index in indices if foreign.has(index)]
+    return all(x.data is not None and (not x.dtype.is_float or x.dtype is DType.F32) for x in known)
+
+
 @from_onnx("QLinearConv")
 def _conv(foreign: Any) -> None:
     x, w = foreign.tensor(0), foreign.tensor(3)
-    if w.data is None:
-        foreign.unsupported("weights that are computed at run time")
+    if w.data is None or not _has_constants(foreign, 1, 2, 4, 5, 6, 7, 8):
+        qlinear_conv(foreign)
+        return
     image = ImageNode(foreign, tuple(foreign.attrs.get("kernel_shape", w.shape[2:])))
     inputs = [image.widened(_dequantized(foreign, x, 1, 2)), image.widened(_dequantized(foreign, w, 4, 5, axis=0))]
     inputs += _bias(foreign, 8, 1, 4)
@@ -81,6 +89,9 @@ def _matmul(foreign: Any) -> None:
     a, b = foreign.tensor(0), foreign.tensor(3)
     if min(len(a.shape), len(b.shape)) < 2:
         raise ShapeError("QLinearMatMul takes matrices")
+    if not _has_constants(foreign, 1, 2, 4, 5, 6, 7):
+        qlinear_matmul(foreign)
+        return
     right = _dequantized(foreign, b, 4, 5, axis=len(b.shape) - 1)
     product = foreign.emit("MatMul", [_dequantized(foreign, a, 1, 2), right])
     _quantized(foreign, product, 6, 7, a.dtype)

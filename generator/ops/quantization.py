@@ -10,7 +10,7 @@ import numpy as np
 
 from edgewright.errors import QuantizationError, ShapeError, UnsupportedError
 from edgewright.ir import Array, DType, Node, Tensor, TensorType
-from edgewright.ops.core import Case, Operator, cases, describe, from_onnx, given, normalize_axis, required
+from edgewright.ops.core import Case, Fixed, Operator, cases, describe, from_onnx, given, normalize_axis, required
 from edgewright.ops.q_core import (
     OUTPUT_ATTRIBUTES,
     QUANTIZED,
@@ -20,6 +20,7 @@ from edgewright.ops.q_core import (
     shifted,
     store,
 )
+from edgewright.ops.quantize_float import dequantize_by_arithmetic, quantize_by_arithmetic
 
 _SOURCES = QUANTIZED | {DType.S32, DType.U16}
 
@@ -142,44 +143,57 @@ def _broadcast(values: Array, axis: int, rank: int) -> Array:
     return values.reshape(shape)
 
 
-def _params(foreign: Any, x: Tensor) -> tuple[Array, Array | None]:
-    """Return scale and zero point of a QuantizeLinear or DequantizeLinear, as they are in the model."""
-    if foreign.attrs.get("block_size", 0):
-        foreign.unsupported("scales for blocks of elements")
-    scale = foreign.constant(1, "scale")
-    zero = foreign.constant(2, "zero_point") if foreign.has(2) else None
-    check_scales(scale, x.dtype, f"{foreign.op_type} '{foreign.name}'")
-    if zero is not None and zero.size != scale.size:
-        raise ShapeError(f"{zero.size} zero points for {scale.size} scales")
-    if scale.size > 1:
+def _constants(foreign: Any, x: Tensor) -> tuple[Array, Array | None] | None:
+    """Return scale and zero point, where they are constants, float32 and small integers, for the tensor or an axis.
+
+    Shapes: both broadcast to x. Raises: QuantizationError, UnsupportedError, ShapeError.
+    """
+    scale, zero = foreign.tensor(1), foreign.tensor(2) if foreign.has(2) else None
+    if foreign.attrs.get("block_size", 0) or foreign.attrs.get("precision", DType.F32) is not DType.F32:
+        return None
+    if scale.data is None or scale.dtype is not DType.F32 or (zero is not None and zero.data is None):
+        return None
+    values, zeros = scale.data, None if zero is None or zero.data is None else in_bytes(zero.data)
+    check_scales(values, x.dtype, f"{foreign.op_type} '{foreign.name}'")
+    if zeros is not None and zeros.size != values.size:
+        raise ShapeError(f"{zeros.size} zero points for {values.size} scales")
+    if values.size > 1:
         axis = normalize_axis(foreign.attrs.get("axis", 1), len(x.shape), foreign.op_type)
-        if scale.ndim != 1 or scale.size != x.shape[axis]:
-            raise ShapeError(f"scales of shape {list(scale.shape)} for axis {axis} of {list(x.shape)}")
-        scale = _broadcast(scale, axis, len(x.shape))
-        zero = None if zero is None else _broadcast(zero.reshape(-1), axis, len(x.shape))
-    return scale, zero
+        if values.ndim != 1 or values.size != x.shape[axis]:
+            raise ShapeError(f"scales of shape {list(values.shape)} for axis {axis} of {list(x.shape)}")
+        values = _broadcast(values, axis, len(x.shape))
+        zeros = None if zeros is None else _broadcast(zeros.reshape(-1), axis, len(x.shape))
+    return values, zeros
+
+
+def in_bytes(values: Array) -> Array:
+    """Return integers of four and two bits as bytes, which the kernels pack where they can; others as they are."""
+    dtype = DType.of(values)
+    return dtype.to_memory(values) if dtype.is_integer and dtype.bits < 8 else values
 
 
 @from_onnx("DequantizeLinear", "com.microsoft.DequantizeLinear")
 def _dequantize(foreign: Any) -> None:
     # ONNX Runtime's quantizer writes its own domain where an operator set has no int16, or when asked to
-    x = foreign.tensor(0)
-    if x.dtype not in _SOURCES:
-        foreign.unsupported(f"DequantizeLinear of {x.dtype.value}")
-    scale, zero = _params(foreign, x)
-    if zero is not None and (DType.of(zero), foreign.is_four_bit(2)) != (x.dtype, foreign.is_four_bit(0)):
-        bits = ["4 bits of " if foreign.is_four_bit(i) else "" for i in (0, 2)]
-        raise QuantizationError(f"its zero point is {bits[1]}{zero.dtype}, and its input {bits[0]}{x.dtype.value}")
-    if scale.size == 1:
-        if x.data is None and x.dtype not in QUANTIZED:
-            foreign.unsupported(f"DequantizeLinear of {x.dtype.value} that is computed at run time")
-        value = 0 if zero is None else int(zero.reshape(()))
-        foreign.emit("Dequantize", [x.name], final=0, scale=float(scale.reshape(())), zero=value)
+    x, scales = foreign.tensor(0), foreign.tensor(1)
+    to = foreign.attrs.get("output_dtype") or scales.dtype
+    if foreign.has(2) and foreign.tensor(2).dtype is not x.dtype:
+        raise QuantizationError(f"its zero point is {foreign.tensor(2).dtype.value}, and its input {x.dtype.value}")
+    takes = x.dtype in QUANTIZED or (x.data is not None and x.dtype.is_integer and x.dtype.bits <= 32)
+    known = _constants(foreign, x) if takes and to is DType.F32 else None
+    if known is None:
+        dequantize_by_arithmetic(foreign, to)
         return
-    zeros = np.zeros(scale.shape, x.dtype.numpy) if zero is None else zero
+    scale, zero = known
+    name = x.name if x.data is None or x.dtype.bits >= 8 else foreign.add_constant(f"{x.name}.bytes", in_bytes(x.data))
+    if scale.size == 1:
+        value = 0 if zero is None else int(zero.reshape(()))
+        foreign.emit("Dequantize", [name], final=0, scale=float(scale.reshape(())), zero=value)
+        return
+    zeros = np.zeros(scale.shape, x.dtype.stored) if zero is None else zero
     if x.data is not None:
         names = [foreign.add_constant(f"{x.name}.scale", scale), foreign.add_constant(f"{x.name}.zero", zeros)]
-        foreign.emit("Dequantize", [x.name, *names], final=0)
+        foreign.emit("Dequantize", [name, *names], final=0)
         return
     # run-time values with a scale for each channel: whole steps first, then float arithmetic
     steps = foreign.emit("Dequantize", [x.name], scale=1.0, zero=0)
@@ -190,25 +204,23 @@ def _dequantize(foreign: Any) -> None:
 @from_onnx("QuantizeLinear", "com.microsoft.QuantizeLinear")
 def _quantize(foreign: Any) -> None:
     x = foreign.tensor(0)
-    if x.dtype is not DType.F32:
-        foreign.unsupported(f"QuantizeLinear of {x.dtype.value}")
-    scale, zero = _params(foreign, x)
-    dtype = DType.U8 if zero is None else DType.of(zero)
-    if foreign.attrs.get("output_dtype", 0):
-        wanted = {2: DType.U8, 3: DType.S8, 5: DType.S16}.get(foreign.attrs["output_dtype"], DType.B8)
-        if zero is not None and wanted is not dtype:
-            raise QuantizationError(f"its zero point is of type {zero.dtype}, and its attribute output_dtype another")
-        dtype = wanted
-    if dtype not in QUANTIZED or foreign.is_four_bit(2):
-        foreign.unsupported("QuantizeLinear to another type than int8, uint8 or int16")
-    if scale.size == 1:
-        value = 0 if zero is None else int(zero.reshape(()))
-        foreign.emit("Quantize", [x.name], final=0, scale=float(scale.reshape(())), zero=value, dtype=dtype)
+    wanted, zero_type = foreign.attrs.get("output_dtype"), foreign.tensor(2).dtype if foreign.has(2) else None
+    if zero_type is not None and wanted not in (None, 0, zero_type):
+        raise QuantizationError(f"its zero point is of type {zero_type.value}, and its attribute output_dtype another")
+    dtype = zero_type or wanted or DType.U8
+    if not isinstance(dtype, DType):
+        foreign.unsupported(f"QuantizeLinear to {dtype}")
+    known = _constants(foreign, x) if x.dtype is DType.F32 and dtype in QUANTIZED else None
+    zeros = None if known is None else known[1]
+    if known is None or (zeros is not None and zeros.size > 1 and np.any(zeros != zeros.reshape(-1)[0])):
+        quantize_by_arithmetic(foreign, dtype)
         return
-    if zero is not None and len(np.unique(zero)) > 1:
-        foreign.unsupported("QuantizeLinear with a zero point for each channel")
+    scale = known[0]
+    common = 0 if zeros is None else int(zeros.reshape(-1)[0])
+    if scale.size == 1:
+        foreign.emit("Quantize", [x.name], final=0, scale=float(scale.reshape(())), zero=common, dtype=dtype)
+        return
     steps = foreign.emit("Div", [x.name, foreign.add_constant(f"{x.name}.scale", scale)])
-    common = 0 if zero is None else int(zero.reshape(-1)[0])
     foreign.emit("Quantize", [steps], final=0, scale=1.0, zero=common, dtype=dtype)
 
 
@@ -227,6 +239,26 @@ cases(
     Case("DequantizeLinear", "uint8", (given(2, 3, 4), _scalar(0.05), np.array(7, np.uint8)), dtype="uint8", opset=21),
     Case("DequantizeLinear", "channels", (given(2, 3, 4), np.array([0.01, 0.02, 0.03], np.float32),
          np.array([1, 2, 3], np.int8)), dtype="int8", opset=21),
+    Case("QuantizeLinear", "uint16", (given(2, 3), _scalar(1e-4), np.array(30000, np.uint16)), opset=21),
+    Case("QuantizeLinear", "axis_zeros", (given(2, 3, 4), np.array([0.01, 0.02, 0.03], np.float32),
+         np.array([1, -2, 3], np.int8)), slow=True),
+    Case("QuantizeLinear", "blocked", (given(3, 5), np.array([[0.1, 0.2, 0.3]] * 3, np.float32),
+         np.array([[1, 2, 3]] * 3, np.uint8)), {"block_size": 2}, opset=21),
+    Case("QuantizeLinear", "int4", (given(2, 3), _scalar(0.25), np.array(1).astype(DType.S4.numpy)), opset=21),
+    Case("QuantizeLinear", "float8", (given(2, 3), _scalar(0.25), np.array(0).astype(DType.F8E5M2.numpy)), opset=19),
+    Case("QuantizeLinear", "float4", (given(2, 3), _scalar(0.25), np.array(0).astype(DType.F4E2M1.numpy)), opset=23,
+         slow=True),
+    Case("QuantizeLinear", "float16", (given(2, 3), np.array(0.25, np.float16), np.array(1, np.int8)),
+         dtype="float16", opset=19, slow=True),
+    Case("QuantizeLinear", "bfloat16", (given(2, 3), np.array(0.25).astype(DType.BF16.numpy), np.array(1, np.int8)),
+         dtype="bfloat16", opset=19, slow=True),
+    Case("QuantizeLinear", "given_scale", (given(2, 3), Fixed(_scalar(0.02)), np.array(1, np.int8))),
+    Case("DequantizeLinear", "uint16", (given(2, 3), _scalar(0.05), np.array(7, np.uint16)), dtype="uint16", opset=21),
+    Case("DequantizeLinear", "int4", (given(2, 3), _scalar(0.05), np.array(-3).astype(DType.S4.numpy)), dtype="int4",
+         opset=21),
+    Case("DequantizeLinear", "blocked", (given(3, 4), np.array([[0.1, 0.2]] * 3, np.float32)), {"block_size": 2},
+         dtype="int8", opset=21, slow=True),
+    Case("DequantizeLinear", "float8", (given(2, 3), np.array(0.5, np.float16)), dtype="float8_e4m3fn", opset=19),
     Case("com.microsoft.QuantizeLinear", "int16", (given(2, 3), _scalar(1e-4), np.array(3, np.int16))),
     Case("com.microsoft.QuantizeLinear", "no_zero", (given(2, 3, 4), _scalar(0.02)), positive=True),
     Case("com.microsoft.DequantizeLinear", "int16", (given(2, 3), _scalar(1e-4), np.array(3, np.int16)), dtype="int16"),

@@ -34,7 +34,7 @@ class _AlongAxis(Operator):
 
     arity = (1, 1)
     attributes = {"axis": ...}
-    dtypes = FLOATS
+    dtypes = FLOATS | {DType.BF16}
     formula: ClassVar[Callable[..., Array]]
     kernel: ClassVar[str]
     own_float32: ClassVar[bool] = False  # the float32 kernel has a header of its own, named after it
@@ -48,7 +48,7 @@ class _AlongAxis(Operator):
     def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
         """By numpy."""
         x = np.asarray(inputs[0])
-        return [type(self).formula(widened(x), node.attrs["axis"]).astype(x.dtype)]
+        return [type(self).formula(x, node.attrs["axis"])]
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
@@ -66,12 +66,17 @@ class _AlongAxis(Operator):
 
 def _softmax(x: Array, axis: int) -> Array:
     powers = np.exp(x - x.max(axis=axis, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
+    return np.asarray(powers / _sum(powers, axis))
+
+
+def _sum(x: Array, axis: int) -> Array:
+    """float16 is added in float32 and rounded at the end, bfloat16 rounded after each addition."""
+    return np.asarray(widened(x).sum(axis=axis, keepdims=True)).astype(x.dtype)
 
 
 def _log_softmax(x: Array, axis: int) -> Array:
     centred = x - x.max(axis=axis, keepdims=True)
-    return np.asarray(centred - np.log(np.exp(centred).sum(axis=axis, keepdims=True)))
+    return np.asarray(centred - np.log(_sum(np.exp(centred), axis)))
 
 
 def _hardmax(x: Array, axis: int) -> Array:

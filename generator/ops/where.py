@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from edgewright.ir import Array, Graph, Node, Shape, Tensor, TensorType
+from edgewright.ir import Array, DType, Graph, Node, Shape, Tensor, TensorType
 from edgewright.ops.core import (
     Case,
     KernelCall,
@@ -49,7 +49,8 @@ class Where(Operator):
 
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call over the fewest axes that describe the broadcasting."""
-        function = f"ew_where_{graph.tensors[node.output].dtype.suffix}"
+        dtype = graph.tensors[node.output].dtype
+        function = f"ew_where_{dtype.suffix if dtype in NUMBERS | BOOL else DType(dtype.stored.name).suffix}"
         params = walk(node, graph, ("c", "a", "b"))
         return (KernelCall(function, "select/ew_where.h", "ew_where_params", params, (*node.inputs, node.output)),)
 

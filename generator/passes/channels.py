@@ -30,13 +30,12 @@ class Bounds:
     @staticmethod
     def of_type(tensor: Tensor) -> Bounds:
         """All values that the tensor's type has."""
-        if tensor.dtype.numpy.kind == "f":
+        if tensor.dtype.is_float:
             low, high = -FLOAT_MAX, FLOAT_MAX
         elif tensor.dtype is DType.B8:
             low, high = 0.0, 1.0
         else:
-            info = np.iinfo(tensor.dtype.numpy)
-            low, high = float(info.min), float(info.max)
+            low, high = map(float, tensor.dtype.range)
         return Bounds(*(np.full(channels(tensor), end) for end in (low, high)))
 
     @staticmethod

@@ -147,7 +147,7 @@ def make_executor(graph: Graph) -> Executor:
     for name in graph.inputs:
         tensor = graph.tensors[name]
         shape = (3, *tensor.shape)
-        if tensor.dtype.numpy.kind == "f":
+        if tensor.dtype.is_float:
             inputs[name] = rng.standard_normal(shape).astype(tensor.dtype.numpy)
         else:
             inputs[name] = rng.integers(0, 2, shape).astype(tensor.dtype.numpy)

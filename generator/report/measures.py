@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgewright.errors import DataError
-from edgewright.ir import Array
+from edgewright.ir import Array, DType
 from edgewright.report.result import FidelityRecord, KpiRecord, Percentiles
 
 RELATIVE_TOLERANCE = 1e-4  # of an output's range; float32 in another order of summation stays well below
@@ -54,7 +54,7 @@ def _errors(got: Array, expected: Array, tolerance: float) -> tuple[Array, float
         error = np.abs(got.astype(np.float64) - expected.astype(np.float64))
     same = (got == expected) | ((got != got) & (expected != expected))
     error = np.where(same, 0.0, np.where(np.isnan(error), np.inf, error))
-    if expected.dtype.kind != "f":
+    if not DType.of(expected).is_float:
         return error, 0.0 if tolerance <= RELATIVE_TOLERANCE else tolerance * 256, error
     finite = expected[np.isfinite(expected)].astype(np.float64)
     span = float(finite.max() - finite.min()) if finite.size else 0.0

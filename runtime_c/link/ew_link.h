@@ -69,7 +69,18 @@ enum {
     EW_LINK_F64 = 9,
     EW_LINK_U16 = 10,
     EW_LINK_U32 = 11,
-    EW_LINK_U64 = 12
+    EW_LINK_U64 = 12,
+    EW_LINK_BF16 = 13,
+    EW_LINK_F8E4M3FN = 14,
+    EW_LINK_F8E4M3FNUZ = 15,
+    EW_LINK_F8E5M2 = 16,
+    EW_LINK_F8E5M2FNUZ = 17,
+    EW_LINK_F8E8M0 = 18,
+    EW_LINK_F4E2M1 = 19,
+    EW_LINK_S4 = 20,
+    EW_LINK_U4 = 21,
+    EW_LINK_S2 = 22,
+    EW_LINK_U2 = 23
 };
 
 /* One input or output. `offset_bytes` counts from the start of one packed sample; `rank` is at most EW_MAX_RANK;

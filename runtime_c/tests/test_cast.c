@@ -1,4 +1,5 @@
-/* Every conversion of ew_cast.h: ends of the types, halves, infinities, NaN. */
+/* ew_cast: float32 to the integer types and back (ends of the types, halves, infinities, NaN), every code of the small
+ * floats there and back. All pairs of types, against numpy, are in tests/test_types.py. */
 #include "ew_cast.h"
 #include "ew_test.h"
 
@@ -65,15 +66,20 @@ static int64_t reference(float v, double lowest, double highest)
     return (int64_t)(t < lowest ? lowest : t > highest ? highest : t);
 }
 
-#define CHECK_TYPE(name, type, lowest, highest)                                                                  \
+static void cast(const void *x, int32_t from, void *y, int32_t to)
+{
+    const ew_cast_params p = {COUNT, from, to, 0, EW_ROUND_NEAREST};
+    ew_cast(x, y, &p);
+}
+
+#define CHECK_TYPE(name, NAME, type, lowest, highest)                                                                  \
     static void check_##name(void)                                                                               \
     {                                                                                                            \
-        static const ew_cast_params p = {COUNT};                                                                 \
         test_reset();                                                                                            \
         type *y = (type *)(void *)test_buffer(COUNT * 2);                                                        \
         float *back = test_buffer(COUNT);                                                                        \
-        ew_cast_f32_##name(values, y, &p);                                                                       \
-        ew_cast_##name##_f32(y, back, &p);                                                                       \
+        cast(values, EW_NUMBER_F32, y, NAME);                                                                    \
+        cast(y, NAME, back, EW_NUMBER_F32);                                                                      \
         test_guards();                                                                                           \
         for (int i = 0; i < COUNT; ++i) {                                                                        \
             TEST_CHECK((int64_t)y[i] == reference(values[i], lowest, highest), "%g gave %ld", (double)values[i], \
@@ -82,27 +88,47 @@ static int64_t reference(float v, double lowest, double highest)
         }                                                                                                        \
     }
 
-CHECK_TYPE(s8, int8_t, -128.0, 127.0)
-CHECK_TYPE(u8, uint8_t, 0.0, 255.0)
-CHECK_TYPE(s16, int16_t, -32768.0, 32767.0)
-CHECK_TYPE(s32, int32_t, -2147483648.0, 2147483647.0)
-CHECK_TYPE(s64, int64_t, -0x1p63, 0x1p63)
+CHECK_TYPE(s8, EW_NUMBER_S8, int8_t, -128.0, 127.0)
+CHECK_TYPE(u8, EW_NUMBER_U8, uint8_t, 0.0, 255.0)
+CHECK_TYPE(s16, EW_NUMBER_S16, int16_t, -32768.0, 32767.0)
+CHECK_TYPE(s32, EW_NUMBER_S32, int32_t, -2147483648.0, 2147483647.0)
+CHECK_TYPE(s64, EW_NUMBER_S64, int64_t, -0x1p63, 0x1p63)
 
 static void check_b8(void)
 {
-    static const ew_cast_params p = {COUNT};
     test_reset();
     uint8_t *y = (uint8_t *)test_buffer(COUNT);
     float *back = test_buffer(COUNT);
-    ew_cast_f32_b8(values, y, &p);
+    cast(values, EW_NUMBER_F32, y, EW_NUMBER_B8);
     y[0] = 7; /* any non-zero byte is true */
-    ew_cast_b8_f32(y, back, &p);
+    cast(y, EW_NUMBER_B8, back, EW_NUMBER_F32);
     test_guards();
     for (int i = 1; i < COUNT; ++i) {
         TEST_CHECK(y[i] == (values[i] == 0.0f ? 0 : 1), "%g gave %d", (double)values[i], y[i]);
         TEST_CHECK(back[i] == (float)y[i], "%d gave %g", y[i], (double)back[i]);
     }
     TEST_CHECK(back[0] == 1.0f, "true as 7 gave %g", (double)back[0]);
+}
+
+/* Every code as float32 and back; NaN as `nan`, which is the only one where `nans` is 1. */
+static void check_codes(int32_t type, int codes, uint8_t nan, int nans)
+{
+    test_reset();
+    uint8_t *x = (uint8_t *)test_buffer(COUNT / 4), *back = (uint8_t *)test_buffer(COUNT / 4);
+    float *y = test_buffer(COUNT);
+    for (int i = 0; i < COUNT; ++i) {
+        x[i] = (uint8_t)(i % codes);
+    }
+    cast(x, type, y, EW_NUMBER_F32);
+    cast(y, EW_NUMBER_F32, back, type);
+    test_guards();
+    int found = 0;
+    for (int i = 0; i < COUNT; ++i) {
+        found += i < codes && isnan(y[i]);
+        TEST_CHECK(isnan(y[i]) ? (back[i] & 0x7fu) == (nan & 0x7fu) : back[i] == x[i], "type %d: code %d, %g, gave %d",
+                   (int)type, x[i], (double)y[i], back[i]);
+    }
+    TEST_CHECK(found == nans, "type %d has %d NaN", (int)type, found);
 }
 
 int main(int argc, char **argv)
@@ -115,5 +141,11 @@ int main(int argc, char **argv)
     check_s32();
     check_s64();
     check_b8();
+    check_codes(EW_NUMBER_F8E4M3FN, 256, 0x7f, 2);
+    check_codes(EW_NUMBER_F8E4M3FNUZ, 256, 0x80, 1);
+    check_codes(EW_NUMBER_F8E5M2, 256, 0x7e, 6);
+    check_codes(EW_NUMBER_F8E5M2FNUZ, 256, 0x80, 1);
+    check_codes(EW_NUMBER_F8E8M0, 256, 0xff, 1);
+    check_codes(EW_NUMBER_F4E2M1, 16, 0, 0);
     return test_end();
 }
