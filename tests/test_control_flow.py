@@ -144,6 +144,23 @@ def test_a_loop_is_not_unrolled_for_ever() -> None:
     refused(endless, "4,096 nodes")
 
 
+def test_outputs_that_are_one_tensor() -> None:
+    """The second once asked for it by the name that the first had taken away."""
+    text = """g (float[2] x) => (float[2] a, float[2] b, float[2] c) <int64 m = {0}> {
+        c = Neg(x)
+        b = Loop (m, , c) < body = d (int64 i, bool go, float[2] p) => (bool on, float[2] q) {
+            on = Identity(go)
+            q = Add(p, x)
+        } >
+        a = Loop (m, , b) < body = e (int64 i, bool go, float[2] p) => (bool on, float[2] q) {
+            on = Identity(go)
+            q = Add(p, x)
+        } >
+    }"""
+    model = same(text, x=ramp(2))
+    assert model.graph.outputs[0] == "a"
+
+
 def test_loops_in_branches_in_loops() -> None:
     text = """g (float[2] x, bool c) => (float[2] s) <int64 m = {3}, int64 two = {2}> {
         s = Loop (m, , x) < body = b (int64 i, bool go, float[2] p) => (bool on, float[2] q) {

@@ -151,6 +151,7 @@ class GraphImporter:
 
     def _set_outputs(self) -> None:
         outputs: list[str] = []
+        renamed: dict[str, str] = {}  # several values can be one tensor
         for info in self.proto.graph.output:
             if not self.scope.has(info.name):
                 raise ModelError(f"no node makes the model's output '{info.name}'")
@@ -158,10 +159,12 @@ class GraphImporter:
             if not isinstance(name, str):
                 self.problems.append(f"the model's output '{info.name}' is a sequence or an optional, not a tensor")
                 continue
+            name = renamed.get(name, name)
             if name in outputs or name in self.editor.inputs or self.editor.tensors[name].data is not None:
                 name = self._copied(name)
             elif name != info.name and info.name not in self.editor.tensors:
-                name = self._renamed(name, info.name)
+                renamed[name] = self._renamed(name, info.name)
+                name = info.name
             outputs.append(name)
         self.editor.outputs = tuple(outputs)
 
