@@ -24,6 +24,7 @@ NOT_BY_ONNX = {
     "LSTM-clip", "LSTM-input_forget", "GRU-clip", "Resize-nearest_tensorflow", "Resize-opset_10",
     "Resize-opset_10_linear", "Upsample-opset_7", "Scatter-plain", "GlobalLpPool-image", "GlobalLpPool-p_1",
     "GatherElements-first", "GatherElements-integers", "LpNormalization-l1", "GridSample-opset_16",
+    "ConvTranspose-volume_grouped", "GlobalMaxPool-volume", "MaxPool-volume_bytes", "MaxPool-indices_of_a_sequence",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.errors import InternalError, UnsupportedError
 from edgewright.frontends import onnx_exporters as _onnx_exporters  # noqa: F401 - adds to EXPORTERS
+from edgewright.frontends import onnx_image_exporters as _onnx_image_exporters  # noqa: F401 - likewise
 from edgewright.frontends.onnx_operators import EXPORTERS, elem_type, is_gemm
 from edgewright.ir import Array, DType, Graph, Node
 from edgewright.ops.core import describe
@@ -25,7 +26,6 @@ OPSET = 17  # int8: ONNX Runtime has it since 1.12
 WIDE_OPSET = 21  # int16 activations and int4 weights
 _IR_VERSIONS = {OPSET: 8, WIDE_OPSET: 10}
 BATCH = "batch"
-
 
 
 def export_onnx(

@@ -82,47 +82,6 @@ def _one_hot(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> 
     writer.add("OneHot", (inputs[0], depth, inputs[1]), output, node.name, axis=int(node.attrs["axis"]))
 
 
-@exports("ResizeWeighted")
-def _resize_weighted(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    """As a product with the matrix of weights: no mode of Resize need give them."""
-    axis, shape = node.attrs["axis"], writer.graph.tensors[node.inputs[0]].shape
-    firsts, rows = node.attrs["firsts"], node.attrs["weights"]
-    matrix = np.zeros((shape[axis], len(rows)), np.float32)
-    for column, (first, row) in enumerate(zip(firsts, rows, strict=True)):
-        matrix[first : first + len(row), column] = row
-    perm = [i for i in range(len(shape)) if i != axis] + [axis]
-    operands = (writer.add("Transpose", inputs, writer.fresh(f"{output}_turned"), perm=perm),
-                writer.constant(f"{output}_weights", matrix))  # fmt: skip
-    result = writer.add("MatMul", operands, writer.fresh(f"{output}_product"))
-    if not all(rows):
-        value = operator("ResizeWeighted").attr(node, "value")
-        values = np.array([0.0 if row else value for row in rows], np.float32)
-        result = writer.add("Add", (result, writer.constant(f"{output}_values", values)), writer.fresh(f"{output}_sum"))
-    writer.add("Transpose", (result,), output, node.name, perm=[int(i) for i in np.argsort(perm)])
-
-
-@exports("GridSample")
-def _grid_sample(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    rule = operator("GridSample")
-    mode, is_volume = rule.attr(node, "mode"), len(writer.graph.tensors[node.inputs[0]].shape) > 4
-    if writer.opset < (20 if is_volume else 16):
-        raise UnsupportedError(f"{describe(node)}: not in ONNX operator set {writer.opset}")
-    if writer.opset < 20:
-        mode = {"linear": "bilinear", "cubic": "bicubic"}.get(mode, mode)
-    padding, align = rule.attr(node, "padding_mode"), int(rule.attr(node, "align_corners"))
-    writer.add("GridSample", inputs, output, node.name, mode=mode, padding_mode=padding, align_corners=align)
-
-
-@exports("AffineGrid")
-def _affine_grid(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
-    if writer.opset < 20:
-        raise UnsupportedError(f"{describe(node)}: not in ONNX operator set {writer.opset}")
-    shape = (writer.graph.tensors[node.inputs[0]].shape[0], 1, *node.attrs["sizes"])
-    size = writer.constant(f"{output}_size", np.array(shape, np.int64))
-    align = int(operator("AffineGrid").attr(node, "align_corners"))
-    writer.add("AffineGrid", (inputs[0], size), output, node.name, align_corners=align)
-
-
 def _topk(writer: Writer, node: Node, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     a = node.attrs
     k = writer.constant(f"{node.output}_k", np.array([a["k"]], np.int64))
