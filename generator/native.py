@@ -24,6 +24,7 @@ from edgewright.errors import EdgewrightError, ToolError
 from edgewright.files import write_text
 from edgewright.ir import Array, DType
 from edgewright.manifest import Port
+from edgewright.ops.capped import trimmed
 from edgewright.resources import resource_dir
 
 FLAGS = ("-std=c11", "-O1", "-fno-strict-aliasing")
@@ -92,8 +93,9 @@ def _driver(models: Sequence[NativeModel]) -> str:
 def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeout_s: float) -> list[Array]:
     """Run one inference in a new process.
 
-    Shapes: inputs and outputs have the model's own. Raises: ToolError where it crashes, writes where it must not or
-    gives other results the second time; TimeLimitError, one of them, where it does not end in time.
+    Shapes: inputs and outputs have the model's own; of a capped output there is what counts. Raises: ToolError where it
+    crashes, writes where it must not or gives other results the second time; TimeLimitError, one of them, where it does
+    not end in time.
     """
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         given, made = Path(name) / "inputs", Path(name) / "outputs"
@@ -111,7 +113,7 @@ def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeou
             if values.size and values.max() > 1:
                 raise ToolError(f"output '{port.name}' is of type bool and holds {values.max()}")
             values = values.astype(bool)
-        outputs.append(values)
+        outputs.append(trimmed(values, port.capped_axis))
         at += port.size_bytes
     return outputs
 

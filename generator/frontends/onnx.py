@@ -138,6 +138,7 @@ class _Importer:
         self.names: dict[str, str] = {}  # an ONNX value -> our tensor
         self.unknown: set[str] = set()  # ONNX values after a refused node
         self.four_bit: set[str] = set()  # ONNX values of type int4 or uint4
+        self.capped: set[str] = set()  # our tensors whose size only the device knows
         self.problems: list[str] = []
         self.needed: set[str] = set()  # ONNX values that would have to be constants
         self.used = {name for node in proto.graph.node for name in node.input} | {o.name for o in proto.graph.output}
@@ -217,6 +218,8 @@ class _Importer:
             if not self.editor.tensors[name].elements:
                 shape = list(self.editor.tensors[name].shape)
                 raise UnsupportedError(f"the model's output '{value.name}' has shape {shape}, no elements")
+            if name in outputs and name in self.capped:
+                raise UnsupportedError(f"'{value.name}' is listed twice, and only the device knows its size")
             if name in outputs or name in self.editor.inputs or self.editor.tensors[name].data is not None:
                 name = self._copied(name)
             outputs.append(name)
@@ -267,6 +270,9 @@ class _Importer:
         """Import one node, and compute it at once where its inputs are known now."""
         standard = proto.domain in ("", "ai.onnx")
         tensors = [self.editor.tensors[self.names[value]] for value in proto.input if value]
+        unsized = [value for value in proto.input if value and self.names[value] in self.capped]
+        if unsized:
+            raise UnsupportedError(f"it reads '{unsized[0]}', whose size only the device knows")
         if standard and proto.op_type in ("Shape", "Size"):
             self._shape_or_size(proto, tensors[0])
             return
@@ -390,6 +396,8 @@ class _Foreign:
         outputs = [hint and editor.add_tensor(hint, result) for hint, result in zip(wanted, results, strict=True)]
         if any(outputs):
             editor.nodes.append(replace(node, outputs=tuple(outputs)))
+        if rule.capped_axis is not None:
+            self._importer.capped.update(filter(None, outputs))
         return outputs
 
     def type_of(self, name: str) -> TensorType:

@@ -119,3 +119,44 @@ def _affine_grid(writer: Writer, node: Node, inputs: Sequence[str], output: str)
     size = writer.constant(f"{output}_size", np.array(shape, np.int64))
     align = int(operator("AffineGrid").attr(node, "align_corners"))
     writer.add("AffineGrid", (inputs[0], size), output, node.name, align_corners=align)
+
+
+@exports("RoiAlign")
+def _roi_align(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    _needs(writer, node, 16)
+    rule, (height, width) = operator("RoiAlign"), node.attrs["size"]
+    writer.add(
+        "RoiAlign", inputs, output, node.name, output_height=int(height), output_width=int(width),
+        spatial_scale=float(rule.attr(node, "scale")), sampling_ratio=int(rule.attr(node, "samples")),
+        mode="max" if rule.attr(node, "largest") else "avg",
+        coordinate_transformation_mode="half_pixel" if rule.attr(node, "half_pixel") else "output_half_pixel",
+    )  # fmt: skip
+
+
+@exports("MaxRoiPool")
+def _max_roi_pool(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    size, scale = [int(n) for n in node.attrs["size"]], float(operator("MaxRoiPool").attr(node, "scale"))
+    writer.add("MaxRoiPool", inputs, output, node.name, pooled_shape=size, spatial_scale=scale)
+
+
+@exports("DeformConv")
+def _deform_conv(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    _needs(writer, node, 19)
+    writer.add("DeformConv", inputs, output, node.name, **_window(node, "group", "offset_group"))
+
+
+@exports("NonMaxSuppression")
+def _non_max_suppression(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    rule = operator("NonMaxSuppression")
+    numbers = {"most": np.array([node.attrs["most"]], np.int64)}
+    numbers["iou"] = np.array([rule.attr(node, "iou_threshold")], np.float32)
+    if rule.attr(node, "score_threshold") is not None:
+        numbers["score"] = np.array([rule.attr(node, "score_threshold")], np.float32)
+    constants = [writer.constant(f"{output}_{what}", number) for what, number in numbers.items()]
+    centred = int(rule.attr(node, "centred"))
+    writer.add("NonMaxSuppression", (*inputs, *constants), output, node.name, center_point_box=centred)
+
+
+@exports("NonZero")
+def _nonzero(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    writer.add("NonZero", inputs, output, node.name)
