@@ -26,6 +26,7 @@ from edgewright.ops.core import (
     from_onnx,
     given,
     ints,
+    refuse,
     required,
 )
 from edgewright.ops.reshape import axes_of
@@ -330,6 +331,9 @@ def _table(a: _Axis, mode: str, at: Array) -> tuple[tuple[int, ...], tuple[float
     inside = np.clip(at, np.float32(0), np.float32(a.size - 1))
     first = np.minimum(np.floor(inside), np.float32(max(a.size - 2, 0)))
     return tuple(int(v) for v in first), tuple(float(v) for v in inside - first)
+
+
+refuse("image files are decoded before they reach a network", "ImageDecoder")
 
 
 def _scales(*values: float) -> Array:
