@@ -188,6 +188,5 @@ cases(
     Case("NonMaxSuppression", "centred", (*_SCORES, np.array([0.1], np.float32)), {"center_point_box": 1}, opset=11,
          between=(0.0, 1.0), slow=True),
     Case("NonZero", "booleans", (given(3, 4, 2),), dtype="bool"),
-    *(Case("NonZero", dtype, (given(5, 4),), dtype=dtype, between=(0, 2), slow=True)
-      for dtype in ("float16", "int64", "uint8")),
+    Case("NonZero", "integers", (given(5, 4),), dtype="int64", between=(0, 2), slow=True),
 )  # fmt: skip

@@ -201,5 +201,6 @@ cases(
          slow=True),
     Case("RoiAlign", "largest", _REGIONS,
          {"output_height": 2, "output_width": 2, "mode": "max", "sampling_ratio": 2}, opset=16, slow=True),
-    Case("MaxRoiPool", "plain", (given(2, 2, 7, 8), _ROIS), {"pooled_shape": [2, 3], "spatial_scale": 0.8}),
+    Case("MaxRoiPool", "plain", (given(2, 2, 7, 8), _ROIS), {"pooled_shape": [2, 3], "spatial_scale": 0.8},
+         slow=True),
 )  # fmt: skip
