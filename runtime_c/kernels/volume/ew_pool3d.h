@@ -57,11 +57,13 @@ EW_INLINE int32_t ew_window3d_count(const ew_pool3d_params *p, const ew_window3d
             for (int32_t oy = 0; oy < (p)->out[1]; ++oy)                                      \
                 for (int32_t ox = 0; ox < (p)->out[2]; ++ox, ++to)
 
-/* Walks a window's taps inside the input: kz, ky, kx. */
-#define EW_FOR_TAPS(window)                                                                        \
-    for (int32_t kz = (window).taps[0].begin; kz < (window).taps[0].end; ++kz)                     \
-        for (int32_t ky = (window).taps[1].begin; ky < (window).taps[1].end; ++ky)                 \
-            for (int32_t kx = (window).taps[2].begin; kx < (window).taps[2].end; ++kx)
+/* Walks the rows of taps of a window inside the input: kz, ky. */
+#define EW_FOR_TAP_ROWS(window)                                                    \
+    for (int32_t kz = (window).taps[0].begin; kz < (window).taps[0].end; ++kz)     \
+        for (int32_t ky = (window).taps[1].begin; ky < (window).taps[1].end; ++ky)
+
+/* Walks the taps of a row: kx. */
+#define EW_FOR_ROW(window) for (int32_t kx = (window).taps[2].begin; kx < (window).taps[2].end; ++kx)
 
 /* The element of a plane that a tap meets. */
 EW_INLINE int32_t ew_window3d_element(const ew_pool3d_params *p, const ew_window3d *window, const int32_t *step,
@@ -83,7 +85,8 @@ EW_INLINE int32_t ew_window3d_element(const ew_pool3d_params *p, const ew_window
             const int32_t at[3] = {oz, oy, ox};                                                              \
             const ew_window3d window = ew_window3d_at(p, at);                                                \
             int32_t best = -1, place = 0;                                                                    \
-            EW_FOR_TAPS(window)                                                                           \
+            EW_FOR_TAP_ROWS(window)                                                                          \
+            EW_FOR_ROW(window)                                                                               \
             {                                                                                                \
                 const int32_t from = plane * elements + ew_window3d_element(p, &window, step, kz, ky, kx);   \
                 if (best < 0 || x[from] > x[best]) {                                                         \
@@ -114,9 +117,14 @@ EW_KERNEL void ew_average_pool3d_f32(const float *restrict x, float *restrict y,
         const int32_t at[3] = {oz, oy, ox};
         const ew_window3d window = ew_window3d_at(p, at);
         float sum = 0.0f;
-        EW_FOR_TAPS(window)
+        EW_FOR_TAP_ROWS(window)
         {
-            sum += x[plane * elements + ew_window3d_element(p, &window, step, kz, ky, kx)];
+            float part = 0.0f; /* one row: see EW_SUM_BLOCK */
+            EW_FOR_ROW(window)
+            {
+                part += x[plane * elements + ew_window3d_element(p, &window, step, kz, ky, kx)];
+            }
+            sum += part;
         }
         y[to] = sum / (float)ew_window3d_count(p, &window);
     }
@@ -131,10 +139,15 @@ EW_KERNEL void ew_lp_pool3d_f32(const float *restrict x, float *restrict y, cons
         const int32_t at[3] = {oz, oy, ox};
         const ew_window3d window = ew_window3d_at(p, at);
         float sum = 0.0f;
-        EW_FOR_TAPS(window)
+        EW_FOR_TAP_ROWS(window)
         {
-            const float value = fabsf(x[plane * elements + ew_window3d_element(p, &window, step, kz, ky, kx)]);
-            sum += p->p == 1 ? value : p->p == 2 ? value * value : powf(value, (float)p->p);
+            float part = 0.0f; /* one row: see EW_SUM_BLOCK */
+            EW_FOR_ROW(window)
+            {
+                const float value = fabsf(x[plane * elements + ew_window3d_element(p, &window, step, kz, ky, kx)]);
+                part += p->p == 1 ? value : p->p == 2 ? value * value : powf(value, (float)p->p);
+            }
+            sum += part;
         }
         y[to] = p->p == 1 ? sum : p->p == 2 ? sqrtf(sum) : powf(sum, 1.0f / (float)p->p);
     }
