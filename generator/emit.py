@@ -24,6 +24,7 @@ from edgewright.ir import Array, DType, Tensor
 from edgewright.literals import c_rows, literal
 from edgewright.manifest import Manifest, Optimize, manifest_of
 from edgewright.ops import KernelCall
+from edgewright.ops.capped import capped_axis
 from edgewright.ops.core import Scratch
 from edgewright.plan import Plan, Step
 from edgewright.plan.touches import Key
@@ -64,6 +65,7 @@ class Port:
     tensor: Tensor
     identifier: str
     offset_bytes: int
+    capped_axis: int | None = None  # see ops/capped.py
 
     @property
     def c_type(self) -> str:
@@ -181,7 +183,7 @@ class _Emitter:
         ports, offset = [], 0
         for name, identifier in zip(names, identifiers, strict=True):
             tensor = self.plan.graph.tensors[name]
-            ports.append(Port(tensor, identifier, offset))
+            ports.append(Port(tensor, identifier, offset, capped_axis(self.plan.graph, name)))
             offset += -(-tensor.size_bytes // SAMPLE_ALIGN_BYTES) * SAMPLE_ALIGN_BYTES
         return ports
 

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from edgewright.boards import Target
 from edgewright.errors import ModelError
 from edgewright.ir import DType, Tensor
+from edgewright.ops.capped import capped_axis
 from edgewright.plan import Plan, Step
 from edgewright.simulate import is_quantized
 from edgewright.version import VERSION
@@ -42,6 +43,7 @@ class Port(_Table):
     size_bytes: NonNegative
     scale: float | None = None
     zero_point: int | None = None
+    capped_axis: NonNegative | None = None  # along it only the beginning counts, which the device knows; the rest is -1
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -139,7 +141,7 @@ def manifest_of(
     def ports(items: Sequence[tuple[Tensor, str, int]]) -> tuple[Port, ...]:
         return tuple(
             Port(name=tensor.name, c_name=identifier, dtype=tensor.dtype, shape=tensor.shape, layout="model",
-                 offset_bytes=offset, size_bytes=tensor.size_bytes)
+                 offset_bytes=offset, size_bytes=tensor.size_bytes, capped_axis=capped_axis(plan.graph, tensor.name))
             for tensor, identifier, offset in items
         )  # fmt: skip
 

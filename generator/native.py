@@ -24,6 +24,7 @@ from edgewright.errors import EdgewrightError, ToolError
 from edgewright.files import write_text
 from edgewright.ir import Array, DType
 from edgewright.manifest import Port
+from edgewright.ops.capped import trimmed
 from edgewright.resources import resource_dir
 
 FLAGS = ("-std=c11", "-O1", "-fno-strict-aliasing")
@@ -106,8 +107,9 @@ def _driver(models: Sequence[NativeModel]) -> str:
 def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeout_s: float) -> list[Array]:
     """Run one inference in a new process.
 
-    Shapes: inputs and outputs have the model's own. Raises: ToolError where it crashes, writes where it must not or
-    gives other results the second time; TimeLimitError, one of them, where it does not end in time.
+    Shapes: inputs and outputs have the model's own; of a capped output there is what counts. Raises: ToolError where it
+    crashes, writes where it must not or gives other results the second time; TimeLimitError, one of them, where it does
+    not end in time.
     """
     with tempfile.TemporaryDirectory(prefix="edgewright-") as name:
         given, made = Path(name) / "inputs", Path(name) / "outputs"
@@ -124,13 +126,16 @@ def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeou
 
 
 def decode_output(port: Port, raw: bytes) -> Array:
-    """Return an output's elements. Raises: ToolError for a byte that is no element of a type of fewer bits."""
+    """Return an output's elements; of a capped one, those that count.
+
+    Raises: ToolError for a byte that is no element of a type of fewer bits.
+    """
     stored = np.frombuffer(raw, port.dtype.stored).reshape(port.shape)
     low, high = _RANGES.get(port.dtype, (-np.inf, np.inf))
     wrong = stored[(stored < low) | (stored > high)]
     if wrong.size:
         raise ToolError(f"output '{port.name}' is of type {port.dtype.value} and holds {wrong[0]}")
-    return port.dtype.from_memory(stored).copy()
+    return trimmed(port.dtype.from_memory(stored).copy(), port.capped_axis)
 
 
 @cache

@@ -21,6 +21,7 @@ from edgewright.frontends.reference import ReferenceRun, run_reference
 from edgewright.ir import Array, Graph
 from edgewright.kernels import Core
 from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
+from edgewright.ops.capped import capped_shapes
 from edgewright.passes import run_passes
 from edgewright.plan import Placement, Plan, PlanOptions, Region, check_tensor_sizes, finish, make_plan
 from edgewright.plan.regions import NoRoomError
@@ -306,7 +307,8 @@ def reference(firmware: Firmware, data: DataSet, on_progress: OnProgress | None 
     report = None if on_progress is None else (lambda done: on_progress(done, data.samples))
     if firmware.manifest.quantized:
         return _integer_reference(serialized, path, inputs, report)
-    expected = run_reference(serialized, inputs, report)
+    capped = [None if port.capped_axis is None else port.shape for port in firmware.manifest.outputs]
+    expected = run_reference(serialized, inputs, report, capped)
     if len(expected.outputs) != len(firmware.manifest.outputs):
         raise ModelError(f"'{path}' has {len(expected.outputs)} outputs, the firmware {len(firmware.manifest.outputs)}")
     return Expected(expected)
@@ -321,7 +323,7 @@ def _integer_reference(
         raise ModelError(f"'{path}' has inputs {sorted(graph.inputs)}, the data {sorted(inputs)}")
     definition = ReferenceRun("numpy-integer", None, simulate(graph, inputs, report))
     try:
-        onnxruntime = run_reference(serialized, inputs, report)
+        onnxruntime = run_reference(serialized, inputs, report, capped_shapes(graph))
     except ToolError:
         onnxruntime = None
     if onnxruntime is not None and onnxruntime.source != "onnxruntime":

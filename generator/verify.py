@@ -81,12 +81,20 @@ def _shapes(graph: Graph) -> Iterator[str]:
                 yield f"{describe(node)}: '{name}' is {graph.tensors[name].type}, and the shape rule says {type_}"
 
 
+def _capped(graph: Graph) -> Iterator[str]:
+    capped = {name for node in graph.nodes if operator(node.op).capped_axis is not None for name in node.outputs}
+    for node in graph.nodes:
+        for name in capped.intersection(node.inputs):
+            yield f"{describe(node)} reads '{name}', whose size only the device knows"
+
+
 RULES: tuple[Callable[[Graph], Iterator[str]], ...] = (
     _names,
     _single_assignment_in_order,
     _constants,
     _signatures,
     _shapes,
+    _capped,
 )
 
 

@@ -29,9 +29,15 @@ MODES = ["half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric", "hal
 def random_resize(rng: Any) -> onnx.ModelProto:
     """One or two axes of an image, by scales or sizes."""
     shape = [1, int(rng.integers(1, 4)), int(rng.integers(1, 12)), int(rng.integers(1, 12))]
-    attrs = {"mode": str(rng.choice(["nearest", "linear"])), "coordinate_transformation_mode": str(rng.choice(MODES))}
+    attrs: dict[str, Any] = {
+        "mode": str(rng.choice(["nearest", "linear", "cubic"])),
+        "coordinate_transformation_mode": str(rng.choice(MODES)),
+    }
     if attrs["mode"] == "nearest":
         attrs["nearest_mode"] = str(rng.choice(["round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]))
+    elif attrs["mode"] == "cubic":
+        attrs["exclude_outside"] = int(rng.integers(0, 2))
+        attrs["cubic_coeff_a"] = float(rng.choice([-0.75, -0.5]))
     if rng.random() < 0.5 or attrs["coordinate_transformation_mode"] == "align_corners":
         sizes = np.array([*shape[:2], *rng.integers(1, 25, 2)], np.int64)
         inputs, numbers = ["x", "", "", "numbers"], sizes
@@ -154,9 +160,8 @@ def test_resizing_keeps_the_layout_of_its_neighbours(mode: str) -> None:
 @pytest.mark.parametrize(
     ("attrs", "message"),
     [
-        ({"mode": "cubic"}, "mode 'cubic'"),
-        ({"coordinate_transformation_mode": "tf_crop_and_resize"}, "tf_crop_and_resize"),
-        ({"mode": "linear", "antialias": 1}, "antialias"),
+        ({"mode": "quintic"}, "mode 'quintic'"),
+        ({"antialias": 1}, "antialias for mode 'nearest'"),
         ({"nearest_mode": "middle"}, "nearest_mode 'middle'"),
     ],
 )

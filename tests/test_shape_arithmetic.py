@@ -14,6 +14,7 @@ from harness import assert_close, compile_model, emitted, run_library
 from networks import case_model, constant, expected, imported, make_model, random_inputs, value
 from onnx import TensorProto, helper
 
+from edgewright import backend
 from edgewright.errors import UnsupportedError
 from edgewright.ops import Case, Fixed
 from edgewright.passes import run_passes
@@ -171,10 +172,25 @@ def test_constant(attrs: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_values_decide_the_shape() -> None:
-    for op in ("NonZero", "Unique"):
-        proto = make_model([helper.make_node(op, ["x"], ["y"])], [value("x", [4])], ["y"], output_shape=["n"])
-        with pytest.raises(UnsupportedError, match="depends on the numbers"):
-            imported(proto)
+    proto = make_model([helper.make_node("Unique", ["x"], ["y"])], [value("x", [4])], ["y"], output_shape=["n"])
+    with pytest.raises(UnsupportedError, match="depends on the numbers"):
+        imported(proto)
+
+
+@pytest.mark.parametrize("op", ["Shape", "Neg"])
+def test_nothing_reads_what_only_the_device_knows_the_size_of(op: str) -> None:
+    nodes = [helper.make_node("NonZero", ["x"], ["places"]), helper.make_node(op, ["places"], ["y"])]
+    proto = make_model(nodes, [value("x", [4])], ["places", "y"], output_shape=["n"])
+    with pytest.raises(UnsupportedError, match="reads 'places', whose size only the device knows"):
+        imported(proto)
+
+
+def test_results_are_cut_to_what_counts() -> None:
+    need("cc")
+    proto = make_model([helper.make_node("NonZero", ["x"], ["y"])], [value("x", [2, 3])], ["y"], output_shape=[2, "n"])
+    program = backend.prepare(proto)
+    for x in ([[0, 1, 0], [2, 0, 3]], [[0, 0, 0], [0, 0, 0]]):
+        np.testing.assert_array_equal(program.run(np.float32(x))[0], np.nonzero(x))
 
 
 # ---- indices at run time that are outside

@@ -15,8 +15,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edgewright.errors import InternalError, UnsupportedError
 from edgewright.frontends import onnx_exporters as _onnx_exporters  # noqa: F401 - adds to EXPORTERS
+from edgewright.frontends import onnx_image_exporters as _onnx_image_exporters  # noqa: F401 - likewise
 from edgewright.frontends.onnx_operators import EXPORTERS, elem_type, is_gemm
 from edgewright.ir import Array, DType, Graph, Node
+from edgewright.ops.capped import capped_axis
 from edgewright.ops.core import describe
 from edgewright.quantization.params import IntegerConstant, Quantization, QuantParams
 from edgewright.version import VERSION
@@ -25,7 +27,6 @@ OPSET = 17  # int8: ONNX Runtime has it since 1.12
 WIDE_OPSET = 21  # int16 activations and int4 weights
 _IR_VERSIONS = {OPSET: 8, WIDE_OPSET: 10}
 BATCH = "batch"
-
 
 
 def export_onnx(
@@ -78,6 +79,9 @@ class _Writer:
         shape: list[int | str] = list(tensor.shape)
         if self.dynamic_batch:
             shape[0] = BATCH
+        axis = capped_axis(self.graph, name)
+        if axis is not None:
+            shape[axis] = f"{name}_count"
         return helper.make_tensor_value_info(name, elem_type(types.get(name, tensor.dtype)), shape)
 
     def fresh(self, hint: str) -> str:

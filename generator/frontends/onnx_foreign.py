@@ -124,6 +124,8 @@ class Foreign:
         outputs = [hint and editor.add_tensor(hint, result) for hint, result in zip(wanted, results, strict=True)]
         if any(outputs):
             editor.nodes.append(replace(node, outputs=tuple(outputs)))
+        if rule.capped_axis is not None:
+            self._importer.capped.update(filter(None, outputs))
         return outputs
 
     def type_of(self, name: str) -> TensorType:

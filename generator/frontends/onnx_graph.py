@@ -62,6 +62,7 @@ class GraphImporter:
         self.editor = Editor(Graph(name, (), {}, (), ()))
         used = {value.name for value in proto.graph.output}.union(*map(reads, proto.graph.node))
         self.scope = Scope(opsets, used)
+        self.capped: set[str] = set()  # tensors whose size only the device knows
         self.problems: list[str] = []
         self.ways: dict[str, Counter[str]] = {}
         self.visited = 0
@@ -160,6 +161,8 @@ class GraphImporter:
                 self.problems.append(f"the model's output '{info.name}' is a sequence or an optional, not a tensor")
                 continue
             name = renamed.get(name, name)
+            if name in outputs and name in self.capped:
+                self.problems.append(f"'{info.name}' is listed twice, and only the device knows its size")
             if name in outputs or name in self.editor.inputs or self.editor.tensors[name].data is not None:
                 name = self._copied(name)
             elif name != info.name and info.name not in self.editor.tensors:
@@ -233,6 +236,9 @@ class GraphImporter:
     def _convert(self, scope: Scope, proto: onnx.NodeProto, name: str) -> str:
         foreign = Foreign(self, scope, proto, name)
         operator = str(proto.op_type)
+        unsized = [value for value in sorted(reads(proto)) if scope.has(value) and scope.find(value) in self.capped]
+        if unsized:
+            raise UnsupportedError(f"it reads '{unsized[0]}', whose size only the device knows")
         if own_domain(proto.domain) == "":
             if operator in CONTROL_FLOW:
                 CONTROL_FLOW[operator](self, scope, proto, foreign)

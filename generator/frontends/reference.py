@@ -12,7 +12,8 @@ from onnx.reference import ReferenceEvaluator
 
 from edgewright.errors import ModelError, ToolError
 from edgewright.frontends.onnx import decode_model
-from edgewright.ir import Array
+from edgewright.ir import Array, Shape
+from edgewright.ops.capped import filled
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,12 +26,14 @@ class ReferenceRun:
 
 
 def run_reference(
-    serialized: bytes, inputs: Mapping[str, Array], on_progress: Callable[[int], None] | None = None
-) -> ReferenceRun:
+    serialized: bytes, inputs: Mapping[str, Array], on_progress: Callable[[int], None] | None = None,
+    capped: Sequence[Shape | None] = (),
+) -> ReferenceRun:  # fmt: skip
     """Run the model on each sample.
 
     Shapes: `inputs[name]` is (n, *the model's input shape), the leading batch of 1 included; likewise the outputs. A
-    model without inputs runs once.
+    model without inputs runs once. `capped` are the shapes of capped outputs, which are filled up to them; None for
+    others.
     Raises: ToolError where neither evaluator can run the model.
     """
     model = decode_model(serialized, "the model to compare with is damaged")
@@ -39,7 +42,9 @@ def run_reference(
     count = len(next(iter(inputs.values()))) if inputs else 1
     results: list[list[Array]] = []
     for index in range(count):
-        results.append([np.asarray(y) for y in run({name: np.asarray(x[index]) for name, x in inputs.items()})])
+        made = [np.asarray(y) for y in run({name: np.asarray(x[index]) for name, x in inputs.items()})]
+        shapes = (*capped, *[None] * (len(made) - len(capped)))
+        results.append([y if shape is None else filled(y, shape) for y, shape in zip(made, shapes, strict=True)])
         if on_progress is not None:
             on_progress(index + 1)
     return ReferenceRun(source, note, tuple(np.stack(values) for values in zip(*results, strict=True)))

@@ -124,11 +124,12 @@ class Conv(Operator):
 @from_onnx("Conv")
 def _conv(foreign: Any) -> None:
     w = foreign.tensor(1)
-    image = ImageNode(foreign, tuple(foreign.attrs.get("kernel_shape", w.shape[2:])))
+    is_volume = len(w.shape) > 4
+    image = ImageNode(foreign, tuple(foreign.attrs.get("kernel_shape", w.shape[2:])), is_volume)
     inputs = [image.as_image(0), image.as_image(1)]
     if foreign.has(2):
         inputs.append(foreign.tensor(2).name)
-    op = "Conv" if image.input.dtype is DType.F32 else "PlainConv"
+    op = "Conv3D" if is_volume else "Conv" if image.input.dtype is DType.F32 else "PlainConv"
     image.emit(op, inputs, group=foreign.attrs.get("group", 1))
 
 
@@ -220,9 +221,10 @@ class ConvTranspose(Operator):
 @from_onnx("ConvTranspose")
 def _conv_transpose(foreign: Any) -> None:
     w = foreign.tensor(1)
-    image = ImageNode(foreign, tuple(foreign.attrs.get("kernel_shape", w.shape[2:])))
+    is_volume = len(w.shape) > 4
+    image = ImageNode(foreign, tuple(foreign.attrs.get("kernel_shape", w.shape[2:])), is_volume)
     spatial = image.spatial
-    padding = tuple(foreign.attrs.get("output_padding", (0,) * spatial))
+    padding = list(foreign.attrs.get("output_padding", (0,) * spatial))
     wanted = foreign.attrs.get("output_shape")
     strides, kernel, dilations = (image.window[key][-spatial:] for key in ("strides", "kernel", "dilations"))
     sizes = image.input.shape[2:]
@@ -232,20 +234,23 @@ def _conv_transpose(foreign: Any) -> None:
         begins, ends = [], []
         for i in range(spatial):
             total = strides[i] * (sizes[i] - 1) + padding[i] + effective(kernel[i], dilations[i]) - wanted[-spatial + i]
-            if total < 0:
-                foreign.unsupported(f"output_shape {list(wanted)} larger than the convolution reaches")
+            if total < 0 and image.auto_pad.startswith("SAME"):  # the reference and ONNX Runtime differ
+                foreign.unsupported(f"auto_pad for an output {list(wanted)} larger than the convolution reaches")
+            if total < 0:  # nothing reaches the last ones
+                padding[i] -= total
+                total = 0
             half = total // 2
             upper = image.auto_pad == "SAME_UPPER"
             begins.append(half if upper else total - half)
             ends.append(total - half if upper else half)
-        pads = (*begins, *ends)
-        image.window["pads"] = pads if spatial == 2 else (0, pads[0], 0, pads[1])
+        image.window["pads"] = image.widen_pads((*begins, *ends))
     inputs = [image.as_image(0), image.as_image(1)]
     if foreign.has(2):
         inputs.append(foreign.tensor(2).name)
     image.emit(
-        "ConvTranspose", inputs, group=foreign.attrs.get("group", 1), output_padding=image.widen(padding, 0)
-    )
+        "ConvTranspose3D" if is_volume else "ConvTranspose", inputs, group=foreign.attrs.get("group", 1),
+        output_padding=image.widen(tuple(padding), 0),
+    )  # fmt: skip
 
 
 cases(
@@ -280,6 +285,16 @@ cases(
     Case("ConvTranspose", "dilated", (given(1, 2, 4, 4), weights(2, 3, 3, 3)), {"dilations": [2, 2]}),
     Case("ConvTranspose", "output_shape", (given(1, 2, 5, 5), weights(2, 2, 3, 3)),
          {"strides": [3, 2], "output_shape": [14, 9]}),
+    Case("ConvTranspose", "larger_output_shape", (given(1, 2, 3, 3), weights(2, 2, 3, 3)),
+         {"strides": [3, 2], "output_shape": [10, 8]}, slow=True),
+    Case("Conv", "volume", (given(1, 3, 5, 4, 6), weights(4, 3, 3, 2, 3), weights(4)),
+         {"pads": [1, 0, 1, 1, 1, 2], "strides": [2, 1, 1]}),
+    Case("Conv", "volume_grouped", (given(2, 4, 5, 6, 5), weights(6, 2, 2, 3, 2)),
+         {"group": 2, "dilations": [2, 1, 3], "pads": [1, 1, 0, 0, 1, 2]}, slow=True),
+    Case("ConvTranspose", "volume", (given(1, 3, 3, 2, 4), weights(3, 2, 3, 2, 3), weights(2)),
+         {"strides": [2, 1, 2], "pads": [1, 0, 0, 0, 1, 1], "output_padding": [1, 0, 0]}, slow=True),
+    Case("ConvTranspose", "volume_grouped", (given(1, 4, 2, 3, 2), weights(4, 2, 2, 2, 2)),
+         {"group": 2, "dilations": [2, 1, 2], "strides": [1, 2, 3]}, slow=True),
     Case("ConvTranspose", "same_upper", (given(1, 2, 5, 5), weights(2, 2, 3, 3)),
          {"strides": [2, 2], "auto_pad": "SAME_UPPER"}),
     Case("ConvTranspose", "one_dimensional", (given(1, 3, 6), weights(3, 2, 4)), {"strides": [2], "pads": [1, 1]}),

@@ -91,6 +91,7 @@ class Operator:
     zeros: ClassVar[tuple[str, ...] | None] = None  # attributes: zero points of an integer operator's first inputs
     rows: ClassVar[str] = ""  # how output rows come from input rows: see `ROWS`
     in_place: ClassVar[frozenset[int]] = frozenset()  # inputs of the output's shape that its kernel may write over
+    capped_axis: ClassVar[int | None] = None  # along it only the beginning of the result counts: see ops/capped.py
     data_inputs: ClassVar[int | None] = None  # so many leading inputs have the output's axes; None: all of them
     has_kernel: ClassVar[bool] = True  # `lower` gives its one kernel; False: its kernels are in edgewright.kernels
     same_in_onnx: ClassVar[bool] = False  # ONNX has an operator of this name, with these inputs and attributes

@@ -41,11 +41,12 @@ def _lp_pool(foreign: Any) -> None:
     p = int(foreign.attrs.get("p", 2))
     if p < 1:
         foreign.unsupported(f"p={p}")
-    if foreign.op_type == "GlobalLpPool":
-        image = ImageNode(foreign, foreign.tensor(0).shape[2:])
-    else:
-        image = ImageNode(foreign, tuple(foreign.attrs["kernel_shape"]))
-    image.emit("LpPool", [image.as_image(0)], p=p, ceil_mode=bool(foreign.attrs.get("ceil_mode", 0)))
+    shape = foreign.tensor(0).shape
+    kernel = shape[2:] if foreign.op_type == "GlobalLpPool" else tuple(foreign.attrs["kernel_shape"])
+    is_volume = len(shape) > 4
+    image = ImageNode(foreign, kernel, is_volume)
+    name = "LpPool3D" if is_volume else "LpPool"
+    image.emit(name, [image.as_image(0)], p=p, ceil_mode=bool(foreign.attrs.get("ceil_mode", 0)))
 
 
 _PADDED = {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}
@@ -53,6 +54,8 @@ cases(
     Case("LpPool", "pads", (given(1, 3, 7, 9),), _PADDED),
     Case("LpPool", "p_1", (given(1, 2, 5, 6),), {"kernel_shape": [2, 3], "p": 1}),
     Case("LpPool", "p_3", (given(1, 2, 8),), {"kernel_shape": [3], "p": 3}, opset=11),
+    Case("LpPool", "volume", (given(1, 2, 5, 4, 6),), {"kernel_shape": [2, 3, 2], "pads": [1, 1, 0, 0, 1, 1], "p": 3},
+         slow=True),
     Case("GlobalLpPool", "image", (given(1, 5, 6, 7),)),
     Case("GlobalLpPool", "p_1", (given(1, 5, 9),), {"p": 1}, opset=7),
-)
+)  # fmt: skip

@@ -22,6 +22,7 @@ from edgewright.ops.core import (
     required,
 )
 from edgewright.ops.q_core import Q8, limits
+from edgewright.ops.volume_pool import emit_volume_pool
 from edgewright.ops.window import (
     WINDOW_ATTRIBUTES,
     ImageNode,
@@ -140,12 +141,11 @@ class AveragePool(Pool):
 
 @from_onnx("MaxPool", "AveragePool")
 def _pool(foreign: Any) -> None:
-    if foreign.attrs.get("storage_order", 0):
-        foreign.unsupported("storage_order=1")
-    if foreign.n_outputs > 1 and foreign.output_is_used(1):
-        foreign.unsupported("the output 'Indices'")
     if "kernel_shape" not in foreign.attrs:
         foreign.unsupported("a node without kernel_shape")
+    if len(foreign.tensor(0).shape) > 4 or (foreign.n_outputs > 1 and foreign.output_is_used(1)):
+        emit_volume_pool(foreign)
+        return
     image = ImageNode(foreign, tuple(foreign.attrs["kernel_shape"]))
     extra: dict[str, Any] = {"ceil_mode": bool(foreign.attrs.get("ceil_mode", 0))}
     dtype = foreign.tensor(0).dtype
@@ -160,7 +160,12 @@ def _pool(foreign: Any) -> None:
 
 @from_onnx("GlobalMaxPool", "GlobalAveragePool")
 def _global_pool(foreign: Any) -> None:
-    image = ImageNode(foreign, foreign.tensor(0).shape[2:])
+    x = foreign.tensor(0)
+    if len(x.shape) > 4:
+        name = "ReduceMax" if foreign.op_type == "GlobalMaxPool" else "ReduceMean"
+        foreign.emit(name, [x.name], final=0, axes=tuple(range(2, len(x.shape))))
+        return
+    image = ImageNode(foreign, x.shape[2:])
     image.emit(foreign.op_type.removeprefix("Global"), [image.as_image(0)])
 
 
@@ -186,4 +191,22 @@ cases(
     Case("GlobalAveragePool", "image", (given(1, 5, 6, 7),)),
     Case("GlobalAveragePool", "sequence", (given(1, 5, 9),)),
     Case("GlobalMaxPool", "image", (given(1, 5, 6, 7),)),
+    Case("GlobalMaxPool", "volume", (given(1, 2, 3, 4, 2),), slow=True),
+    Case("GlobalAveragePool", "volume", (given(1, 2, 3, 4, 2),), slow=True),
+    Case("MaxPool", "volume", (given(1, 2, 6, 5, 7),),
+         {"kernel_shape": [3, 2, 3], "strides": [2, 1, 2], "pads": [1, 0, 1, 1, 1, 0], "dilations": [1, 2, 1]},
+         slow=True),
+    Case("MaxPool", "volume_bytes", (given(1, 2, 4, 5, 4),), {"kernel_shape": [2, 2, 2], "pads": [1] * 6},
+         dtype="int8", between=(-128, -100), slow=True),
+    Case("MaxPool", "indices", (given(2, 2, 5, 6),),
+         {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]}, outputs=2),
+    Case("MaxPool", "indices_by_columns", (given(2, 2, 3, 4, 5),),
+         {"kernel_shape": [2, 2, 2], "storage_order": 1, "ceil_mode": 1, "strides": [2, 2, 2]}, outputs=2, slow=True),
+    Case("MaxPool", "indices_of_a_sequence", (given(1, 3, 9),), {"kernel_shape": [3]}, outputs=2, dtype="uint8",
+         slow=True),
+    Case("AveragePool", "volume", (given(1, 2, 6, 5, 7),),
+         {"kernel_shape": [3, 2, 3], "strides": [2, 1, 2], "pads": [1, 0, 1, 1, 1, 0]}, slow=True),
+    Case("AveragePool", "volume_include_pad", (given(1, 2, 6, 5, 7),),
+         {"kernel_shape": [3, 2, 3], "strides": [2, 1, 2], "pads": [1, 0, 1, 1, 1, 0], "count_include_pad": 1,
+          "ceil_mode": 1, "dilations": [1, 2, 1]}, opset=19, slow=True),
 )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Resizing: ResizeNearest, which only moves elements (any data type), and ResizeLinear. ONNX Resize becomes these.
+"""Resizing: ResizeNearest, which only moves elements (any data type), and ResizeLinear. ONNX Resize becomes these,
+or ResizeWeighted.
 
 Where each output element comes from is computed at import, in float32 as ONNX Runtime does it, and stands in the nodes.
 """
@@ -25,12 +26,14 @@ from edgewright.ops.core import (
     from_onnx,
     given,
     ints,
+    refuse,
     required,
 )
 from edgewright.ops.reshape import axes_of
+from edgewright.ops.resize_weighted import MAX_SIZE, filter_table
 
-MAX_SIZE = 1 << 16  # of a resized axis: positions are uint16 in the kernels
 _AXES_AT_ONCE = 2  # that one kernel call resizes
+_WHOLE = (np.float32(0), np.float32(1))  # the roi that crops nothing
 _HALF = 1e-6  # what ONNX Runtime 1.31 still takes for a half (found by trying)
 
 Positions = tuple[tuple[int, ...] | None, ...]  # for each axis, None where it stays
@@ -170,10 +173,20 @@ class _Axis:
     size: int
     out: int
     scale: np.float32
+    roi: tuple[np.float32, np.float32]  # where tf_crop_and_resize begins and ends
+
+    @property
+    def length(self) -> np.float32:
+        """The size that the corners are aligned to: a fraction where a scale gives one.
+
+        The standard's text has `out` here, and so has ONNX Runtime 1.31; its reference and its test cases do not.
+        """
+        fraction = self.scale * np.float32(self.size)
+        return np.float32(self.out) if abs(fraction - np.float32(self.out)) <= 1e-3 else fraction
 
 
 def _coordinates(foreign: ForeignNode, mode: str, a: _Axis) -> Array:
-    """Where output elements lie in the input: float32 [out]."""
+    """Where output elements lie in the input: float32 [out], float64 where it matters what is outside."""
     f = np.float32
     at, half, size, out = np.arange(a.out, dtype=f), f(0.5), f(a.size), f(a.out)
     if mode == "half_pixel" or (mode == "pytorch_half_pixel" and a.out > 1):
@@ -183,9 +196,12 @@ def _coordinates(foreign: ForeignNode, mode: str, a: _Axis) -> Array:
     if mode == "asymmetric":
         return at / a.scale
     if mode == "align_corners":
-        if abs(a.scale * size - out) > 1e-3:  # the standard's text takes `out` here, its reference the fraction
-            foreign.unsupported(f"align_corners by a scale of {a.scale:g} on a size of {a.size}: give it sizes")
-        return at * (size - f(1)) / (out - f(1)) if a.out > 1 else np.zeros_like(at)
+        return at * (size - f(1)) / (a.length - f(1)) if a.out > 1 else np.zeros_like(at)
+    if mode == "tf_crop_and_resize":
+        span, first = np.float64(a.roi[1] - a.roi[0]) * (a.size - 1), np.float64(a.roi[0]) * (a.size - 1)
+        if a.out > 1:
+            return np.arange(a.out) * span / (np.float64(a.length) - 1) + first
+        return np.array([first + span / 2 if a.length == 1 else first])
     if mode == "half_pixel_symmetric":
         offset = size / f(2) * (f(1) - out / (a.scale * size))
         return (np.float64(offset) + (at + np.float64(0.5)) / np.float64(a.scale) - 0.5).astype(f)
@@ -194,8 +210,8 @@ def _coordinates(foreign: ForeignNode, mode: str, a: _Axis) -> Array:
     return (at + half) / a.scale
 
 
-def _nearest(mode: str, at: Array, scale: np.float32) -> Array | None:
-    """Round coordinates; None for a mode that there is not."""
+def _nearest(foreign: ForeignNode, mode: str, at: Array, scale: np.float32) -> Array:
+    """Round coordinates."""
     if mode == "simple":  # operator set 10
         mode = "ceil" if scale < 1 else "floor"
     floor = np.floor(at.astype(np.float64))
@@ -204,11 +220,13 @@ def _nearest(mode: str, at: Array, scale: np.float32) -> Array | None:
         "round_prefer_floor": floor + (above > _HALF), "round_prefer_ceil": floor + (above >= -_HALF),
         "floor": floor, "ceil": np.ceil(at),
     }  # fmt: skip
-    return rounded.get(mode)
+    if mode not in rounded:
+        foreign.unsupported(f"nearest_mode '{mode}'")
+    return rounded[mode]
 
 
-def _targets(foreign: Any, x: Tensor) -> list[_Axis]:
-    """The axes whose size changes, from scales or sizes."""
+def _targets(foreign: Any, x: Tensor, crops: bool) -> list[_Axis]:
+    """The axes that are not left as they are, from scales or sizes, and from the roi where it counts."""
     rank = len(x.shape)
     axes = axes_of(foreign, 0, 1 << 30, rank) or tuple(range(rank))  # an attribute always
     by_sizes = foreign.opset >= 11 and foreign.has(3) and foreign.tensor(3).elements > 0
@@ -237,10 +255,16 @@ def _targets(foreign: Any, x: Tensor) -> list[_Axis]:
             scales = np.asarray(np.array(outs, np.float32) / np.array(extents, np.float32), np.float32)
     if min(outs) < 1 or not np.isfinite(scales).all() or scales.min() <= 0:
         foreign.unsupported(f"sizes {outs}, scales {scales.tolist()}")
-    if outs == extents:  # whatever the scales are
+    regions = [_WHOLE] * len(axes)
+    if crops:  # an axis that keeps its size, too, which ONNX Runtime 1.31 leaves as it is
+        roi = foreign.constant(1, "roi").reshape(-1).astype(np.float32)
+        if len(roi) != 2 * len(axes):
+            raise ShapeError(f"a roi of {len(roi)} numbers for {len(axes)} axes")
+        regions = list(zip(roi[: len(axes)], roi[len(axes) :], strict=True))
+    if outs == extents and all(region == _WHOLE for region in regions):  # whatever the scales are
         return []
-    found = zip(axes, extents, outs, scales, strict=True)
-    return [_Axis(*each) for each in found if each[1] != each[2] or each[3] != 1]
+    found = zip(axes, extents, outs, scales, regions, strict=True)
+    return [_Axis(*each) for each in found if each[1] != each[2] or each[3] != 1 or each[4] != _WHOLE]
 
 
 @from_onnx("Resize", "Upsample")
@@ -249,15 +273,45 @@ def _resize(foreign: Any) -> None:
     old = foreign.opset < 11
     transformation = "asymmetric" if old else foreign.attrs.get("coordinate_transformation_mode", "half_pixel")
     rounding = "simple" if old else foreign.attrs.get("nearest_mode", "round_prefer_floor")
-    if mode not in ("nearest", "linear"):
-        foreign.unsupported(f"mode '{mode}'; the kernels have nearest and linear")
-    targets = _targets(foreign, x)
-    if mode == "linear" and foreign.attrs.get("antialias", 0) and any(a.scale < 1 for a in targets):
-        foreign.unsupported("antialias")
-    tables = [_table(foreign, a, mode, transformation, rounding) for a in targets]
+    if mode not in ("nearest", "linear", "cubic"):
+        foreign.unsupported(f"mode '{mode}'")
+    crops = transformation == "tf_crop_and_resize"
+    targets = _targets(foreign, x, crops)
+    places = [_coordinates(foreign, transformation, a) for a in targets]
+    filters = bool(foreign.attrs.get("antialias", 0)) and any(a.scale < 1 for a in targets)
+    if filters and mode == "nearest":
+        foreign.unsupported("antialias for mode 'nearest'")
+    inside = [(at >= 0) & (at <= a.size - 1) | (not crops) for a, at in zip(targets, places, strict=True)]
+    if mode == "nearest":
+        places = [_nearest(foreign, rounding, at, a.scale) for a, at in zip(targets, places, strict=True)]
     name = x.name
     if not targets:
         foreign.emit("Reshape", [name], final=0, shape=x.shape)
+    elif mode == "cubic" or filters or not all(each.all() for each in inside):
+        _weighted(foreign, mode, targets, places, inside)
+    else:
+        _by_positions(foreign, mode, targets, places)
+
+
+def _weighted(
+    foreign: ForeignNode, mode: str, targets: Sequence[_Axis], places: Sequence[Array], inside: Sequence[Array]
+) -> None:
+    name = foreign.tensor(0).name
+    filters, cubic = bool(foreign.attrs.get("antialias", 0)), float(foreign.attrs.get("cubic_coeff_a", -0.75))
+    exclude = bool(foreign.attrs.get("exclude_outside", 0))
+    for number, (a, at, is_inside) in enumerate(zip(targets, places, inside, strict=True), 1):
+        scale = min(float(a.scale), 1.0) if filters else 1.0
+        firsts, weights = filter_table(mode, at, a.size, scale, cubic, exclude, is_inside)
+        name = foreign.emit(
+            "ResizeWeighted", [name], final=0 if number == len(targets) else None, axis=a.axis, firsts=firsts,
+            weights=weights, value=float(foreign.attrs.get("extrapolation_value", 0.0)),
+        )  # fmt: skip
+
+
+def _by_positions(foreign: ForeignNode, mode: str, targets: Sequence[_Axis], places: Sequence[Array]) -> None:
+    """Two axes a node."""
+    x = foreign.tensor(0)
+    name, tables = x.name, [_table(a, mode, at) for a, at in zip(targets, places, strict=True)]
     for start in range(0, len(targets), _AXES_AT_ONCE):
         stop = start + _AXES_AT_ONCE
         chosen = {a.axis: table for a, table in zip(targets[start:stop], tables[start:stop], strict=True)}
@@ -270,19 +324,16 @@ def _resize(foreign: Any) -> None:
             name = foreign.emit("ResizeLinear", [name], final=last, positions=positions, parts=parts)
 
 
-def _table(
-    foreign: ForeignNode, a: _Axis, mode: str, transformation: str, rounding: str
-) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def _table(a: _Axis, mode: str, at: Array) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Return positions and, for linear, parts of one axis."""
-    at = _coordinates(foreign, transformation, a)
     if mode == "nearest":
-        nearest = _nearest(rounding, at, a.scale)
-        if nearest is None:
-            foreign.unsupported(f"nearest_mode '{rounding}'")
-        return tuple(int(v) for v in np.clip(nearest, 0, a.size - 1)), ()
+        return tuple(int(v) for v in np.clip(at, 0, a.size - 1)), ()
     inside = np.clip(at, np.float32(0), np.float32(a.size - 1))
     first = np.minimum(np.floor(inside), np.float32(max(a.size - 2, 0)))
     return tuple(int(v) for v in first), tuple(float(v) for v in inside - first)
+
+
+refuse("image files are decoded before they reach a network", "ImageDecoder")
 
 
 def _scales(*values: float) -> Array:
@@ -316,6 +367,19 @@ cases(
          {"axes": [2, 3], "keep_aspect_ratio_policy": "not_larger"}, opset=18),
     Case("Resize", "symmetric", (given(1, 2, 4, 6), None, _scales(1, 1, 0.8, 0.4)),
          {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}, opset=19),
+    Case("Resize", "cubic", (given(1, 2, 4, 5), None, _scales(1, 1, 1.7, 0.6)), {"mode": "cubic"}),
+    Case("Resize", "cubic_outside", (given(1, 2, 4, 5), None, None, ints(1, 2, 7, 3)),
+         {"mode": "cubic", "cubic_coeff_a": -0.5, "exclude_outside": 1}, slow=True),
+    Case("Resize", "cubic_antialias", (given(1, 2, 9, 5), None, None, ints(4, 7)),
+         {"mode": "cubic", "antialias": 1, "axes": [2, 3], "exclude_outside": 1}, opset=18, slow=True),
+    Case("Resize", "antialias", (given(1, 2, 9, 8), None, _scales(1, 1, 0.4, 0.6)),
+         {"mode": "linear", "antialias": 1, "exclude_outside": 1}, opset=18, slow=True),
+    Case("Resize", "crop_beyond", (given(1, 2, 6, 5), np.array([0, 0, 0.4, 0.3, 1, 1, 1.2, 0.9], np.float32), None,
+         ints(1, 2, 4, 7)), {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize",
+         "extrapolation_value": 10.0}, slow=True),
+    Case("Resize", "crop_nearest", (given(1, 2, 6, 5), np.array([0, 0, -0.2, 0.3, 1, 1, 0.7, 1.5], np.float32), None,
+         ints(1, 2, 4, 7)), {"coordinate_transformation_mode": "tf_crop_and_resize", "extrapolation_value": 3.0},
+         slow=True),
     Case("Resize", "same", (given(2, 3), None, _scales(1, 1))),
     Case("Upsample", "nearest", (given(1, 2, 3, 4), _scales(1, 1, 2, 3)), opset=9),
     Case("Upsample", "opset_7", (given(1, 2, 3, 4),), {"mode": "linear", "scales": [1.0, 1.0, 2.0, 2.0]}, opset=7),

@@ -1,6 +1,6 @@
 """The arithmetic of sliding windows, shared by convolutions and pooling: pads, output sizes, patches.
 
-Every window operator here is two-dimensional. A one-dimensional ONNX node is imported as a two-dimensional
+A window operator is two-dimensional, or it is of a volume. A one-dimensional ONNX node is imported as a two-dimensional
 one with height 1, between two Reshapes (which cost nothing on the device).
 """
 
@@ -70,9 +70,9 @@ def output_size(size: int, kernel: int, stride: int, dilation: int, pads: tuple[
 
 
 def has_empty_window(node: Node, size: Shape, out: Shape) -> bool:
-    """Whether some window holds padding only. Shapes: size and out are (h, w)."""
+    """Whether some window holds padding only. Shapes: size and out are (h, w), or (d, h, w)."""
     a = node.attrs
-    for axis in range(2):
+    for axis in range(len(size)):
         starts = np.arange(out[axis]) * a["strides"][axis] - a["pads"][axis]
         taps = starts[:, None] + np.arange(a["kernel"][axis]) * a["dilations"][axis]
         if not ((taps >= 0) & (taps < size[axis])).any(axis=1).all():
@@ -97,25 +97,25 @@ def auto_pads(mode: str, sizes: Shape, kernel: Shape, strides: Shape, dilations:
 def patches(values: Array, kernel: Shape, strides: Shape, dilations: Shape, out: Shape) -> Array:
     """View a padded NCHW array as windows.
 
-    Shapes: values [n, c, h, w] -> [n, c, out_h, out_w, kernel_h, kernel_w], without a copy.
+    Shapes: values [n, c, h, w] -> [n, c, out_h, out_w, kernel_h, kernel_w], without a copy; likewise volumes.
     """
     n, c = values.shape[:2]
-    sn, sc, sh, sw = values.strides
-    return as_strided(
-        values,
-        (n, c, *out, *kernel),
-        (sn, sc, sh * strides[0], sw * strides[1], sh * dilations[0], sw * dilations[1]),
-        writeable=False,
-    )
+    sn, sc, *steps = values.strides
+    moves = [step * stride for step, stride in zip(steps, strides, strict=True)]
+    taps = [step * dilation for step, dilation in zip(steps, dilations, strict=True)]
+    return as_strided(values, (n, c, *out, *kernel), (sn, sc, *moves, *taps), writeable=False)
 
 
 def pad_image(values: Array, pads: Sequence[int], out: Shape, node: Node, fill: float) -> Array:
-    """Pad an NCHW array by (top, left, bottom, right), and further at the end where ceil_mode's last windows reach."""
+    """Pad an NCHW array by (top, left, bottom, right), and further at the end where ceil_mode's last windows reach.
+
+    Likewise volumes.
+    """
     kernel, strides, dilations = node.attrs["kernel"], node.attrs["strides"], node.attrs["dilations"]
     widths = []
-    for axis in range(2):
+    for axis in range(len(out)):
         reach = (out[axis] - 1) * strides[axis] + effective(kernel[axis], dilations[axis])
-        begin, end = pads[axis], pads[axis + 2]
+        begin, end = pads[axis], pads[axis + len(out)]
         widths.append((begin, max(end, reach - values.shape[2 + axis] - begin)))
     return np.pad(values, ((0, 0), (0, 0), *widths), constant_values=fill)
 
@@ -157,15 +157,20 @@ def window_params(node: Node, graph: Graph) -> dict[str, Any]:
 
 
 class ImageNode:
-    """Imports the attributes of an ONNX window operator of rank 3 or 4 as two-dimensional ones."""
+    """Imports the attributes of an ONNX window operator of rank 3 or 4 as two-dimensional ones.
 
-    def __init__(self, foreign: ForeignNode, kernel: Shape) -> None:
+    With `volume`, those of one of rank 3 to 5 as they are, for operators of volumes, which have no layout.
+    """
+
+    def __init__(self, foreign: ForeignNode, kernel: Shape, volume: bool = False) -> None:
         self.foreign = foreign
         self.input = foreign.tensor(0)
         rank = len(self.input.shape)
-        if rank not in (3, 4):
-            foreign.unsupported(f"only 1-D and 2-D images are supported, and its input is {list(self.input.shape)}")
+        if not 3 <= rank <= (5 if volume else 4):
+            kinds = "images of 1 to 3 axes" if volume else "1-D and 2-D images"
+            foreign.unsupported(f"only {kinds} are supported, and its input is {list(self.input.shape)}")
         self.spatial = rank - 2
+        self.axes = self.spatial if volume else 2
         if len(kernel) != self.spatial:
             raise ShapeError(f"kernel {list(kernel)} does not fit an input of shape {list(self.input.shape)}")
         sizes = self.input.shape[2:]
@@ -189,9 +194,10 @@ class ImageNode:
             "kernel": self.widen(kernel, 1),
             "strides": self.widen(strides, 1),
             "dilations": self.widen(dilations, 1),
-            "pads": pads if self.spatial == 2 else (0, pads[0], 0, pads[1]),
-            "layout": "NCHW",
+            "pads": self.widen_pads(pads),
         }
+        if not volume:
+            self.window["layout"] = "NCHW"
 
     def _list(self, name: str, default: int) -> Shape:
         values = tuple(self.foreign.attrs.get(name, (default,) * self.spatial))
@@ -200,28 +206,33 @@ class ImageNode:
         return values
 
     def widen(self, values: Shape, fill: int) -> Shape:
-        """Give a one-dimensional attribute its height."""
-        return values if self.spatial == 2 else (fill, *values)
+        """Give an attribute the axes that the node's images lack."""
+        return (fill,) * (self.axes - self.spatial) + tuple(values)
+
+    def widen_pads(self, pads: Shape) -> Shape:
+        """The same for begins and ends."""
+        return self.widen(pads[: self.spatial], 0) + self.widen(pads[self.spatial :], 0)
 
     def as_image(self, index: int) -> str:
-        """Return an input of the foreign node (data or weights) as a rank-4 tensor."""
+        """Return an input of the foreign node (data or weights) as a tensor of all axes."""
         return self.widened(self.foreign.tensor(index).name)
 
     def widened(self, name: str) -> str:
-        """Return a tensor of the foreign node's rank as one of rank 4."""
-        if self.spatial == 2:
+        """Return a tensor of the foreign node's rank as one of all axes."""
+        if self.spatial == self.axes:
             return name
-        a, b, length = self.foreign.type_of(name).shape
-        return self.foreign.emit("Reshape", [name], shape=(a, b, 1, length))
+        a, b, *sizes = self.foreign.type_of(name).shape
+        return self.foreign.emit("Reshape", [name], shape=(a, b, *self.widen(tuple(sizes), 1)))
 
     def emit(self, op: str, inputs: Sequence[str], **attrs: Any) -> None:
-        """Add the operator, and the way back to rank 3 where it came from there; it makes the foreign node's output."""
+        """Add the operator, and the way back to the node's rank; it makes the foreign node's output."""
         self.apply(op, inputs, final=0, **attrs)
 
     def apply(self, op: str, inputs: Sequence[str], final: int | None = None, **attrs: Any) -> str:
-        """Add the operator, and the way back to rank 3 where it came from there; returns the result."""
-        if self.spatial == 2:
+        """Add the operator, and the way back to the node's rank; returns the result."""
+        if self.spatial == self.axes:
             return self.foreign.emit(op, inputs, final=final, **self.window, **attrs)
         result = self.foreign.emit(op, inputs, **self.window, **attrs)
-        n, c, _, length = self.foreign.type_of(result).shape
-        return self.foreign.emit("Reshape", [result], final=final, shape=(n, c, length))
+        n, c, *sizes = self.foreign.type_of(result).shape
+        shape = (n, c, *sizes[self.axes - self.spatial :])
+        return self.foreign.emit("Reshape", [result], final=final, shape=shape)

@@ -12,7 +12,8 @@ def fold_constants(graph: Graph) -> Graph:
     editor.nodes = []
     for node in live_nodes(graph):
         arrays = [editor.tensors[name].data if name else None for name in node.inputs]
-        if any(array is None and name for array, name in zip(arrays, node.inputs, strict=True)):
+        is_known = all(array is not None or not name for array, name in zip(arrays, node.inputs, strict=True))
+        if not is_known or operator(node.op).capped_axis is not None:
             editor.nodes.append(node)
             continue
         if any(name in graph.outputs for name in node.outputs):

@@ -14,11 +14,11 @@ from edgewright.ir import Array, Editor, Graph, Node
 from edgewright.ops import operator
 from edgewright.ops.core import FREE
 
-_LINEAR = ("Conv", "ConvTranspose", "FullyConnected")
+_LINEAR = ("Conv", "Conv3D", "ConvTranspose", "FullyConnected")
 
 
 def _channel_axis(node: Node, rank: int) -> int:
-    return 1 if node.attrs.get("layout") == "NCHW" else rank - 1
+    return 1 if node.op == "Conv3D" or node.attrs.get("layout") == "NCHW" else rank - 1
 
 
 def _per_channel(constant: Array, shape: tuple[int, ...], axis: int) -> Array | None:

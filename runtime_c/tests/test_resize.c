@@ -2,6 +2,7 @@
 #include "ew_resize_linear_f32.h"
 #include "ew_resize_linear_q.h"
 #include "ew_resize_nearest.h"
+#include "ew_resize_weighted_f32.h"
 #include "ew_test.h"
 
 #define SIZE_MAX_OUT 24
@@ -157,6 +158,32 @@ static void check_linear_q(void)
     TEST_CHECK(bad == 0, "%d elements", bad);
 }
 
+static void check_weighted(void)
+{
+    const ew_resize_weighted_f32_params p = {test_int(1, 3), test_int(1, 8), test_int(1, 9), test_int(1, 4), 5, 7.0f};
+    uint16_t firsts[9], counts[9];
+    test_reset();
+    float *x = test_random_buffer(p.outer * p.in * p.inner), *weights = test_random_buffer(p.out * p.taps);
+    float *y = test_buffer(p.outer * p.out * p.inner);
+    for (int32_t j = 0; j < p.out; ++j) {
+        counts[j] = (uint16_t)test_int(0, p.in < p.taps ? p.in : p.taps);
+        firsts[j] = (uint16_t)test_int(0, counts[j] ? p.in - counts[j] : 0);
+    }
+    ew_resize_weighted_f32(x, firsts, counts, weights, y, &p);
+    test_guards();
+    int bad = 0;
+    for (int32_t i = 0; i < p.outer * p.out * p.inner; ++i) {
+        const int32_t j = i / p.inner % p.out, o = i / (p.inner * p.out);
+        test_sum sum = {0};
+        for (int32_t t = 0; t < counts[j]; ++t) {
+            const float value = x[(o * p.in + firsts[j] + t) * p.inner + i % p.inner];
+            test_add(&sum, (double)weights[j * p.taps + t] * (double)value);
+        }
+        bad += !test_close(y[i], counts[j] ? sum.value : 7.0, test_sum_error(&sum));
+    }
+    TEST_CHECK(bad == 0, "%d weighted", bad);
+}
+
 int main(int argc, char **argv)
 {
     test_begin(argc, argv);
@@ -164,6 +191,7 @@ int main(int argc, char **argv)
         check_nearest();
         check_linear();
         check_linear_q();
+        check_weighted();
     }
     return test_end();
 }

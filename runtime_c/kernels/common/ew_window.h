@@ -33,4 +33,15 @@ EW_INLINE ew_range ew_window_interior(int32_t in, int32_t out, int32_t kernel, i
     return (ew_range){ew_ceil_div_or_0(pad, stride), end < out ? end : out};
 }
 
+/* In a transposed convolution: the input position that tap k of the kernel brings to output position `out`, or -1. */
+EW_INLINE int32_t ew_conv_transpose_source(int32_t out, int32_t k, int32_t in, int32_t stride, int32_t dilation,
+                                           int32_t pad)
+{
+    const int32_t scaled = out + pad - k * dilation;
+    if (scaled < 0 || scaled % stride != 0 || scaled / stride >= in) {
+        return -1;
+    }
+    return scaled / stride;
+}
+
 #endif

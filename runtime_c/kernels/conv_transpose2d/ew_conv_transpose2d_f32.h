@@ -6,17 +6,7 @@
 #include "ew_base.h"
 #include "ew_conv2d.h"
 #include "ew_tile_f32.h"
-
-/* The input position that tap k of the kernel brings to output position `out`, or -1: none. */
-EW_INLINE int32_t ew_conv_transpose_source(int32_t out, int32_t k, int32_t in, int32_t stride, int32_t dilation,
-                                           int32_t pad)
-{
-    const int32_t scaled = out + pad - k * dilation;
-    if (scaled < 0 || scaled % stride != 0 || scaled / stride >= in) {
-        return -1;
-    }
-    return scaled / stride;
-}
+#include "ew_window.h"
 
 /* `outs` output channels of one pixel: x is one image at the group's first channel, weights start at the first output.
  */
