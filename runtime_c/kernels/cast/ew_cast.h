@@ -95,8 +95,8 @@ EW_INLINE float ew_rounded_to_odd(double value)
     if ((double)nearest == value || value != value) {
         return nearest;
     }
-    const uint32_t bits = ew_float_bits(nearest);
-    return ew_bits_float((fabs((double)nearest) > fabs(value) ? bits - 1u : bits) | 1u);
+    const uint32_t bits = ew_bits_of_float(nearest);
+    return ew_float_of_bits((fabs((double)nearest) > fabs(value) ? bits - 1u : bits) | 1u);
 }
 
 EW_INLINE void ew_store_float(const ew_cast_params *p, void *y, int32_t i, float value)

@@ -7,14 +7,14 @@
 #include <math.h>
 #include <string.h>
 
-EW_INLINE uint32_t ew_float_bits(float value)
+EW_INLINE uint32_t ew_bits_of_float(float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
     return bits;
 }
 
-EW_INLINE float ew_bits_float(uint32_t bits)
+EW_INLINE float ew_float_of_bits(uint32_t bits)
 {
     float value;
     memcpy(&value, &bits, sizeof value);
@@ -24,13 +24,13 @@ EW_INLINE float ew_bits_float(uint32_t bits)
 /* Exact. */
 EW_INLINE float ew_bfloat_to_float(uint16_t code)
 {
-    return ew_bits_float((uint32_t)code << 16);
+    return ew_float_of_bits((uint32_t)code << 16);
 }
 
 /* To nearest, ties to even. */
 EW_INLINE uint16_t ew_float_to_bfloat(float value)
 {
-    const uint32_t bits = ew_float_bits(value);
+    const uint32_t bits = ew_bits_of_float(value);
     if (value != value) {
         return (uint16_t)((bits >> 16 & 0x8000u) | 0x7fc0u);
     }
@@ -59,26 +59,26 @@ EW_INLINE float ew_small_to_float(uint32_t code, ew_small_format f)
 {
     const uint32_t magnitude = code & (f.sign - 1u), sign = (code & f.sign) != 0 ? 0x80000000u : 0u;
     if (magnitude > f.largest || (f.unsigned_zero && code == f.sign)) {
-        return magnitude == f.beyond && f.beyond != f.nan ? ew_bits_float(sign | 0x7f800000u) : NAN;
+        return magnitude == f.beyond && f.beyond != f.nan ? ew_float_of_bits(sign | 0x7f800000u) : NAN;
     }
     if (magnitude >> f.mantissa == 0) { /* zero, subnormal: a multiple of 2^(1 - bias - mantissa) */
-        const float step = ew_bits_float((uint32_t)(128 - f.bias - f.mantissa) << 23);
-        return ew_bits_float(sign | ew_float_bits((float)magnitude * step));
+        const float step = ew_float_of_bits((uint32_t)(128 - f.bias - f.mantissa) << 23);
+        return ew_float_of_bits(sign | ew_bits_of_float((float)magnitude * step));
     }
-    return ew_bits_float(sign | ((magnitude << (23 - f.mantissa)) + ((uint32_t)(127 - f.bias) << 23)));
+    return ew_float_of_bits(sign | ((magnitude << (23 - f.mantissa)) + ((uint32_t)(127 - f.bias) << 23)));
 }
 
 /* To nearest, ties to even. What is larger than the largest number becomes that with `saturate`. */
 EW_INLINE uint8_t ew_float_to_small(float value, ew_small_format f, int32_t saturate)
 {
-    uint32_t bits = ew_float_bits(value), code;
+    uint32_t bits = ew_bits_of_float(value), code;
     const uint32_t sign = (bits & 0x80000000u) != 0 ? f.sign : 0u;
     bits &= 0x7fffffffu;
     if (bits > 0x7f800000u) {
         return (uint8_t)(sign | f.nan);
     }
     if (bits < (uint32_t)(128 - f.bias) << 23) { /* subnormal */
-        code = (uint32_t)rintf(ew_bits_float(bits) * ew_bits_float((uint32_t)(126 + f.bias + f.mantissa) << 23));
+        code = (uint32_t)rintf(ew_float_of_bits(bits) * ew_float_of_bits((uint32_t)(126 + f.bias + f.mantissa) << 23));
     } else {
         const int32_t shift = 23 - f.mantissa;
         bits += (1u << (shift - 1)) - 1u + (bits >> shift & 1u);
@@ -96,14 +96,14 @@ enum { EW_ROUND_UP = 0, EW_ROUND_DOWN = 1, EW_ROUND_NEAREST = 2 };
 /* Exact. */
 EW_INLINE float ew_exponent_to_float(uint8_t code)
 {
-    return code == 255 ? NAN : ew_bits_float(code == 0 ? 0x00400000u : (uint32_t)code << 23);
+    return code == 255 ? NAN : ew_float_of_bits(code == 0 ? 0x00400000u : (uint32_t)code << 23);
 }
 
 /* The sign is dropped; ties of EW_ROUND_NEAREST go up. What no power reaches, 0 and infinity included, becomes the
  * nearest of them with `saturate`, else NaN. */
 EW_INLINE uint8_t ew_float_to_exponent(float value, int32_t rounding, int32_t saturate)
 {
-    const uint32_t bits = ew_float_bits(value) & 0x7fffffffu;
+    const uint32_t bits = ew_bits_of_float(value) & 0x7fffffffu;
     if (bits > 0x7f800000u) {
         return 255;
     }
