@@ -12,6 +12,7 @@ import onnx.numpy_helper
 import pytest
 from conftest import WARNINGS, need
 
+from edgewright.backend import prepare
 from edgewright.ir import DType
 from edgewright.ops.cast import converted
 from edgewright.resources import resource_dir
@@ -154,3 +155,27 @@ def test_memory_holds_codes_and_values() -> None:
         back = dtype.from_memory(dtype.to_memory(values))
         assert back.dtype == values.dtype and back.tobytes() == values.tobytes()
         assert dtype.to_memory(values).nbytes == 3 * dtype.size_bytes
+
+
+@pytest.mark.parametrize("dtype", [DType.S4, DType.BF16, DType.F8E4M3FN, DType.F4E2M1], ids=lambda dtype: dtype.name)
+def test_elements_are_moved(dtype: DType) -> None:
+    """Transpose, Slice, Concat, Gather and Reshape between run-time ends, and a constant of the type."""
+    need("cc")
+    elem = onnx.helper.np_dtype_to_tensor_dtype(dtype.numpy)
+    rng = np.random.default_rng(SEED)
+    x, w = ((rng.normal(size=shape) * 3).astype(np.float32).astype(dtype.numpy) for shape in ((3, 4), (2, 3)))
+    nodes = [
+        onnx.helper.make_node("Transpose", ["x"], ["t"], perm=[1, 0]),
+        onnx.helper.make_node("Concat", ["t", "w"], ["c"], axis=0),
+        onnx.helper.make_node("Gather", ["c", "i"], ["g"], axis=0),
+        onnx.helper.make_node("Reshape", ["g", "s"], ["y"]),
+    ]
+    constants = [onnx.numpy_helper.from_array(a, n) for n, a in (("w", w), ("s", np.array([3, 3], np.int64)))]
+    ends = [onnx.helper.make_tensor_value_info(n, t, s) for n, t, s in (("x", elem, [3, 4]), ("i", 7, [3]))]
+    made = onnx.helper.make_tensor_value_info("y", elem, [3, 3])
+    model = onnx.helper.make_model(onnx.helper.make_graph(nodes, "net", ends, [made], constants),
+                                   opset_imports=[onnx.helper.make_opsetid("", 25)], ir_version=12)  # fmt: skip
+    i = np.array([5, 0, 3])
+    (y,) = prepare(model).run({"x": x, "i": i})
+    assert y.dtype == dtype.numpy
+    np.testing.assert_array_equal(y.astype(np.float32), np.concatenate([x.T, w])[i].astype(np.float32))
