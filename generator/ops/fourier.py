@@ -32,7 +32,7 @@ _MAX_POINTS = 1 << 16  # what a place in the table of the order can name
 
 
 def factors(points: int) -> tuple[int, ...]:
-    """The factors that stages of a transform join, the first stage's first: a 2 where it is left over, primes, 4s."""
+    """The factors that stages of a transform join, the first stage's first: 4s, a 2 where it is left over, primes."""
     found, rest = [], points
     while rest % 4 == 0:
         found.append(4)
@@ -43,7 +43,7 @@ def factors(points: int) -> tuple[int, ...]:
             found.append(divisor)
             rest //= divisor
         divisor += 1
-    return tuple(reversed(found))
+    return tuple(found)
 
 
 @cache
@@ -59,11 +59,10 @@ def places(points: int) -> Array:
 def roots(length: int, points: int) -> Array:
     """e^(-2 pi i j / length) for all j that a transform takes. Shapes: float32 [count, 2]."""
     stages, spread = factors(points), length // points
-    most = points // 2 if spread == 2 else 0  # what joins the halves of a real line
-    if any(factor not in (2, 4) for factor in stages):
-        most = length - 1
-    elif stages:
-        most = max(most, (stages[-1] - 1) * (points // stages[-1] - 1) * spread)
+    most, size = points // 2 if spread == 2 else 0, 1  # what joins the halves of a real line
+    for factor in stages:
+        size *= factor
+        most = max(most, (factor - 1) * (size // factor - 1) * (length // size) if factor <= 5 else length - 1)
     angles = -2 * np.pi * np.arange(most + 1) / length
     return np.stack([np.cos(angles), np.sin(angles)], axis=-1).astype(np.float32)
 
@@ -165,7 +164,8 @@ class Spectrum(Operator):
             **self._layout(node, x.shape, y.shape), "length": length, "x_parts": x.shape[-1], "y_parts": y.shape[-1],
             "x_count": min(count, length // 2 + 1 if mirrored else length), "inverse": int(inverse),
             "halved": int(points != length), "mirrored": int(mirrored), "points": points, "stages": len(stages),
-            "factors": stages + (0,) * (_MAX_STAGES - len(stages)), "scale": 1.0 / length if inverse else 1.0,
+            "factors": stages + (0,) * (_MAX_STAGES - len(stages)),
+            "kinds": sum({1 << factor if factor <= 5 else 1 for factor in stages}), "scale": 1.0 / length if inverse else 1.0,
         }  # fmt: skip
         window = node.inputs[1] or None if len(node.inputs) > 1 else None
         arguments = (x.name, window, roots(length, points), places(points), SCRATCH, y.name)

@@ -9,7 +9,7 @@ static void set_stages(ew_dft_f32_params *p, uint16_t *order)
 {
     static uint16_t before[LENGTH_MAX];
     int32_t rest = p->points, size = 1;
-    p->stages = 0;
+    p->stages = p->kinds = 0;
     order[0] = 0;
     for (int32_t divisor = 7; rest > 1;) {
         const int32_t factor = rest % 4 == 0 && test_int(0, 1) ? 4 : divisor > 1 && rest % divisor == 0 ? divisor : 0;
@@ -22,6 +22,7 @@ static void set_stages(ew_dft_f32_params *p, uint16_t *order)
             order[at] = (uint16_t)(at / size + factor * before[at % size]);
         }
         p->factors[p->stages++] = factor;
+        p->kinds |= factor <= 5 ? 1 << factor : 1;
         size *= factor;
         rest /= factor;
         divisor = 7;

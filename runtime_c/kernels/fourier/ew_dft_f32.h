@@ -3,6 +3,7 @@
 #define EW_DFT_F32_H
 
 #include "ew_base.h"
+#include "ew_float.h"
 
 #define EW_DFT_STAGES_MAX 16
 
@@ -20,6 +21,7 @@ typedef struct {
     int32_t points;           /* complex points that are transformed: length, or length / 2 where it is halved */
     int32_t stages;           /* 0..EW_DFT_STAGES_MAX */
     int32_t factors[EW_DFT_STAGES_MAX]; /* their product is `points`; >= 2 */
+    int32_t kinds;            /* bits 2 to 5: these factors are among them; bit 0: others are */
     float scale;              /* of the results */
 } ew_dft_f32_params;
 
@@ -73,6 +75,71 @@ EW_INLINE void ew_dft_four(float *z, int32_t apart, const ew_dft_root by[3], int
     z[3 * apart + 1] = odd_im - turn_im;
 }
 
+/* One butterfly of three points. */
+EW_INLINE void ew_dft_three(float *z, int32_t apart, const ew_dft_root by[2], int32_t turned)
+{
+    const float sine = 0.866025403784438647f; /* of 2 pi / 3 */
+    ew_dft_root b = {z[apart], z[apart + 1]}, c = {z[2 * apart], z[2 * apart + 1]};
+    if (turned) {
+        b = ew_dft_times(b, by[0]);
+        c = ew_dft_times(c, by[1]);
+    }
+    const float sum_re = b.re + c.re, sum_im = b.im + c.im;
+    const float half_re = z[0] - 0.5f * sum_re, half_im = z[1] - 0.5f * sum_im;
+    const float turn_re = sine * (b.im - c.im), turn_im = sine * (c.re - b.re);
+    z[0] += sum_re;
+    z[1] += sum_im;
+    z[apart] = half_re + turn_re;
+    z[apart + 1] = half_im + turn_im;
+    z[2 * apart] = half_re - turn_re;
+    z[2 * apart + 1] = half_im - turn_im;
+}
+
+/* One butterfly of five points. */
+EW_INLINE void ew_dft_five(float *z, int32_t apart, const ew_dft_root by[4], int32_t turned)
+{
+    const float cos1 = 0.309016994374947424f, cos2 = -0.809016994374947424f; /* of 2 pi / 5 and 4 pi / 5 */
+    const float sin1 = 0.951056516295153572f, sin2 = 0.587785252292473129f;
+    ew_dft_root b = {z[apart], z[apart + 1]}, c = {z[2 * apart], z[2 * apart + 1]};
+    ew_dft_root d = {z[3 * apart], z[3 * apart + 1]}, e = {z[4 * apart], z[4 * apart + 1]};
+    if (turned) {
+        b = ew_dft_times(b, by[0]);
+        c = ew_dft_times(c, by[1]);
+        d = ew_dft_times(d, by[2]);
+        e = ew_dft_times(e, by[3]);
+    }
+    const float outer_re = b.re + e.re, outer_im = b.im + e.im, inner_re = c.re + d.re, inner_im = c.im + d.im;
+    const float b_e_re = b.re - e.re, b_e_im = b.im - e.im, c_d_re = c.re - d.re, c_d_im = c.im - d.im;
+    const float one_re = z[0] + cos1 * outer_re + cos2 * inner_re, one_im = z[1] + cos1 * outer_im + cos2 * inner_im;
+    const float two_re = z[0] + cos2 * outer_re + cos1 * inner_re, two_im = z[1] + cos2 * outer_im + cos1 * inner_im;
+    const float turn1_re = sin1 * b_e_im + sin2 * c_d_im, turn1_im = sin1 * b_e_re + sin2 * c_d_re;
+    const float turn2_re = sin2 * b_e_im - sin1 * c_d_im, turn2_im = sin2 * b_e_re - sin1 * c_d_re;
+    z[0] = z[0] + outer_re + inner_re;
+    z[1] = z[1] + outer_im + inner_im;
+    z[apart] = one_re + turn1_re;
+    z[apart + 1] = one_im - turn1_im;
+    z[2 * apart] = two_re + turn2_re;
+    z[2 * apart + 1] = two_im - turn2_im;
+    z[3 * apart] = two_re - turn2_re;
+    z[3 * apart + 1] = two_im + turn2_im;
+    z[4 * apart] = one_re - turn1_re;
+    z[4 * apart + 1] = one_im + turn1_im;
+}
+
+/* One butterfly of `factor` points, 2 to 5. */
+EW_INLINE void ew_dft_few(float *z, int32_t factor, int32_t apart, const ew_dft_root by[4], int32_t turned)
+{
+    if (factor == 2) {
+        ew_dft_two(z, apart, by[0], turned);
+    } else if (factor == 3) {
+        ew_dft_three(z, apart, by, turned);
+    } else if (factor == 4) {
+        ew_dft_four(z, apart, by, turned);
+    } else {
+        ew_dft_five(z, apart, by, turned);
+    }
+}
+
 /* One butterfly of any number of points, by the definition: z[q] = sum over j of z[j] * root^(j * (q * size + k)), where
  * the root's order is `factor` blocks of `size`. `own` [2 * factor] is free. */
 EW_INLINE void ew_dft_any(float *z, int32_t apart, int32_t factor, int32_t order, int32_t at, const float *roots,
@@ -99,39 +166,44 @@ EW_INLINE void ew_dft_any(float *z, int32_t apart, int32_t factor, int32_t order
     }
 }
 
-/* Joins `factor` transforms of `size` points each into one, for all neighbours in z. */
-EW_INLINE void ew_dft_stage(float *z, int32_t factor, int32_t size, const float *roots, float *own,
-                            const ew_dft_f32_params *p)
+/* Joins `factor` transforms of `size` points each into one, for all neighbours in z. `factor` is a literal, 2 to 5. */
+EW_INLINE void ew_dft_stage_of_few(float *z, int32_t factor, int32_t size, const float *roots,
+                                   const ew_dft_f32_params *p)
 {
     const int32_t order = factor * size, apart = 2 * size, end = 2 * p->points;
     const int32_t spread = p->length / order; /* the roots are of order `length` */
-    if (factor == 4) {
-        const ew_dft_root none[3] = {{1.0f, 0.0f}, {1.0f, 0.0f}, {1.0f, 0.0f}};
-        for (int32_t at = 0; at < end; at += 2 * order) {
-            ew_dft_four(z + at, apart, none, 0);
+    ew_dft_root by[4] = {{1.0f, 0.0f}, {1.0f, 0.0f}, {1.0f, 0.0f}, {1.0f, 0.0f}};
+    for (int32_t at = 0; at < end; at += 2 * order) {
+        ew_dft_few(z + at, factor, apart, by, 0);
+    }
+    for (int32_t k = 1; k < size; ++k) {
+        EW_UNROLL
+        for (int32_t j = 1; j < factor; ++j) {
+            by[j - 1] = ew_dft_root_at(roots, j * k * spread);
         }
-        for (int32_t k = 1; k < size; ++k) {
-            const ew_dft_root by[3] = {ew_dft_root_at(roots, k * spread), ew_dft_root_at(roots, 2 * k * spread),
-                                       ew_dft_root_at(roots, 3 * k * spread)};
-            for (int32_t at = 2 * k; at < end; at += 2 * order) {
-                ew_dft_four(z + at, apart, by, 1);
-            }
+        for (int32_t at = 2 * k; at < end; at += 2 * order) {
+            ew_dft_few(z + at, factor, apart, by, 1);
         }
-    } else if (factor == 2) {
-        const ew_dft_root none = {1.0f, 0.0f};
-        for (int32_t at = 0; at < end; at += 2 * order) {
-            ew_dft_two(z + at, apart, none, 0);
-        }
-        for (int32_t k = 1; k < size; ++k) {
-            const ew_dft_root by = ew_dft_root_at(roots, k * spread);
-            for (int32_t at = 2 * k; at < end; at += 2 * order) {
-                ew_dft_two(z + at, apart, by, 1);
-            }
-        }
-    } else {
+    }
+}
+
+/* The same of any factor; `own` [2 * factor] is free. */
+EW_INLINE void ew_dft_stage(float *z, int32_t factor, int32_t size, const float *roots, float *own,
+                            const ew_dft_f32_params *p)
+{
+    if ((p->kinds & 1 << 2) != 0 && factor == 2) {
+        ew_dft_stage_of_few(z, 2, size, roots, p);
+    } else if ((p->kinds & 1 << 3) != 0 && factor == 3) {
+        ew_dft_stage_of_few(z, 3, size, roots, p);
+    } else if ((p->kinds & 1 << 4) != 0 && factor == 4) {
+        ew_dft_stage_of_few(z, 4, size, roots, p);
+    } else if ((p->kinds & 1 << 5) != 0 && factor == 5) {
+        ew_dft_stage_of_few(z, 5, size, roots, p);
+    } else if ((p->kinds & 1) != 0) {
+        const int32_t order = factor * size;
         for (int32_t k = 0; k < size; ++k) {
-            for (int32_t at = 2 * k; at < end; at += 2 * order) {
-                ew_dft_any(z + at, apart, factor, order, k, roots, spread, own);
+            for (int32_t at = 2 * k; at < 2 * p->points; at += 2 * order) {
+                ew_dft_any(z + at, 2 * size, factor, order, k, roots, p->length / order, own);
             }
         }
     }
