@@ -47,8 +47,11 @@ def case_model(case: Case) -> onnx.ModelProto:
         attrs["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(attrs["to"]))
     outputs = [f"out{i}" for i in range(case.outputs)]
     domain, _, op_type = case.op_type.rpartition(".")
-    node = helper.make_node(op_type, names, outputs, name="node", domain=domain, **attrs)
-    model = make_model([node], inputs, outputs, initializers, case.opset)
+    nodes = [helper.make_node(op_type, names, outputs, name="node", domain=domain, **attrs)]
+    if not inputs:  # nothing but constants: a model has an input
+        inputs, outputs = [value("other", [2])], [*outputs, "same"]
+        nodes.append(helper.make_node("Identity", ["other"], ["same"], name="identity"))
+    model = make_model(nodes, inputs, outputs, initializers, case.opset)
     if not all(output.type.tensor_type.HasField("shape") for output in model.graph.output):  # which onnx cannot infer
         graph = imported(model).graph
         tensors = [graph.tensors[name] for name in graph.outputs]

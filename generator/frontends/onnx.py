@@ -167,8 +167,8 @@ class _Importer:
 
     def _add_inputs(self, pins: Mapping[str, Sequence[int]]) -> None:
         inputs = [value for value in self.proto.graph.input if value.name not in self.names]
-        if not self.proto.graph.output:
-            raise UnsupportedError("a model without outputs has nothing to run")
+        if not inputs or not self.proto.graph.output:
+            raise UnsupportedError("a model without inputs or without outputs has nothing to run")
         unknown_pins = set(pins) - {value.name for value in inputs}
         if unknown_pins:
             raise ShapeError(
