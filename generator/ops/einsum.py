@@ -10,10 +10,9 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from edgewright.errors import ShapeError
-from edgewright.ops.core import Case, cases, from_onnx, given, weights
+from edgewright.ir import DType
+from edgewright.ops.core import Case, cases, from_onnx, given, operator, weights
 
 
 def parse(equation: str, ranks: Sequence[int]) -> tuple[list[str], str]:
@@ -95,17 +94,13 @@ class _Term:
         return term
 
     def summed(self, needed: str) -> _Term:
-        """Without the axes that are not `needed`: their mean, times the number of their elements."""
+        """Without the axes that are not `needed`: summed over them."""
         gone = [letter for letter in self.letters if letter not in needed]
         if not gone:
             return self
         kept = "".join(letter for letter in self.letters if letter in needed)
         axes = tuple(self.letters.index(letter) for letter in gone)
-        count = math.prod(self.sizes[letter] for letter in gone)
-        sums = self.foreign.emit("ReduceMean", [self.tensor], axes=axes)
-        if count > 1:
-            name = self.foreign.add_constant(f"{self.foreign.name}.count", np.array(count, np.float32))
-            sums = self.foreign.emit("Mul", [sums, name])
+        sums = self.foreign.emit("ReduceSum", [self.tensor], axes=axes)
         shape = tuple(self.sizes[letter] for letter in kept)
         return _Term(self.foreign, self.foreign.emit("Reshape", [sums], shape=shape), kept)
 
@@ -130,6 +125,10 @@ def _joined(a: _Term, b: _Term, needed: str) -> _Term:
     if not summed:
         letters = both + left + right
         return _Term(foreign, foreign.emit("Mul", [a.spread(letters), b.spread(letters)]), letters)
+    letters = both + left + right
+    if foreign.type_of(a.tensor).dtype not in operator("MatMul").dtypes | {DType.F16}:
+        products = foreign.emit("Mul", [a.spread(letters + summed), b.spread(letters + summed)])
+        return _Term(foreign, products, letters + summed).summed(letters)
     m, k, n = (math.prod(sizes[letter] for letter in group) for group in (left, summed, right))
     batch = tuple(sizes[letter] for letter in both)
     product = foreign.emit(
@@ -139,7 +138,6 @@ def _joined(a: _Term, b: _Term, needed: str) -> _Term:
             b.ordered(both + summed + right).reshaped(*batch, k, n),
         ],
     )
-    letters = both + left + right
     return _Term(foreign, _Term(foreign, product, "").reshaped(*(sizes[letter] for letter in letters)), letters)
 
 
@@ -173,5 +171,7 @@ cases(
     Case("Einsum", "diagonal", (given(4, 2, 4),), {"equation": "iji->ij"}),
     Case("Einsum", "outer", (given(3), given(4)), {"equation": "i,j->ij"}),
     Case("Einsum", "three", (given(2, 3), given(3, 4), given(4, 2)), {"equation": "ij,jk,kl->il"}),
+    Case("Einsum", "float64", (given(3, 4), given(4, 5)), {"equation": "ij,jk->ik"}, dtype="float64", slow=True),
+    Case("Einsum", "int32", (given(2, 3, 4), given(2, 4)), {"equation": "bij,bj->b"}, dtype="int32"),
     Case("Einsum", "product", (given(2, 3), given(2, 3)), {"equation": "ij,ij->i"}),
 )

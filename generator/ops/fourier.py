@@ -165,7 +165,8 @@ class Spectrum(Operator):
             "x_count": min(count, length // 2 + 1 if mirrored else length), "inverse": int(inverse),
             "halved": int(points != length), "mirrored": int(mirrored), "points": points, "stages": len(stages),
             "factors": stages + (0,) * (_MAX_STAGES - len(stages)),
-            "kinds": sum({1 << factor if factor <= 5 else 1 for factor in stages}), "scale": 1.0 / length if inverse else 1.0,
+            "kinds": sum({1 << factor if factor <= 5 else 1 for factor in stages}),
+            "scale": 1.0 / length if inverse else 1.0,
         }  # fmt: skip
         window = node.inputs[1] or None if len(node.inputs) > 1 else None
         arguments = (x.name, window, roots(length, points), places(points), SCRATCH, y.name)
