@@ -42,7 +42,7 @@ def case_model(case: Case) -> onnx.ModelProto:
             inputs.append(helper.make_tensor_value_info(name, fixed_type, item.values.shape))
         elif item is not None:
             initializers.append(numpy_helper.from_array(np.asarray(item), name))
-    attrs = dict(case.attrs)
+    attrs = {key: numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for key, v in case.attrs.items()}
     if case.op_type == "Cast":
         attrs["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(attrs["to"]))
     outputs = [f"out{i}" for i in range(case.outputs)]
@@ -52,7 +52,8 @@ def case_model(case: Case) -> onnx.ModelProto:
         inputs, outputs = [value("other", [2])], [*outputs, "same"]
         nodes.append(helper.make_node("Identity", ["other"], ["same"], name="identity"))
     model = make_model(nodes, inputs, outputs, initializers, case.opset)
-    if not all(output.type.tensor_type.HasField("shape") for output in model.graph.output):  # which onnx cannot infer
+    known = all(output.type.tensor_type.HasField("shape") for output in model.graph.output)
+    if not known or domain == "ai.onnx.ml":  # which onnx cannot infer
         graph = imported(model).graph
         tensors = [graph.tensors[name] for name in graph.outputs]
         types = [helper.np_dtype_to_tensor_dtype(t.dtype.numpy) for t in tensors]
@@ -66,7 +67,8 @@ def make_model(
     initializers: Sequence[onnx.TensorProto] = (), opset: int = 17, output_shape: Sequence[int] | None = None,
 ) -> onnx.ModelProto:  # fmt: skip
     graph = helper.make_graph(nodes, "net", inputs, [], list(initializers))
-    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in {n.domain for n in nodes} if d)]
+    domains = {n.domain: 5 if n.op_type == "TreeEnsemble" else 3 if n.domain == "ai.onnx.ml" else 1 for n in nodes}
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, v) for d, v in domains.items() if d)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     if output_shape is not None:
         model.graph.output.extend(value(output, output_shape) for output in outputs)

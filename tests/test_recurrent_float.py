@@ -70,9 +70,10 @@ def test_lengths_at_run_time_stay_inside(lengths: list[int], rows: list[int], tm
     inputs = {"x": rng.standard_normal((1, 4, BATCH, INPUT)).astype(np.float32),
               "h": np.ones((1, 1, BATCH, HIDDEN), np.float32), "lengths": np.array([lengths], np.int32)}  # fmt: skip
     y, last = run_library(tree, library, inputs)
+    y, last = y.reshape(4, BATCH, HIDDEN), last.reshape(BATCH, HIDDEN)
     for batch, count in enumerate(rows):
-        assert not y[0, count:, 0, batch].any() and y[0, :count, 0, batch].all()
-        np.testing.assert_array_equal(last[0, 0, batch], y[0, count - 1, 0, batch] if count else 0)
+        assert not y[count:, batch].any() and y[:count, batch].all()
+        np.testing.assert_array_equal(last[batch], y[count - 1, batch] if count else np.zeros(HIDDEN))
 
 
 @pytest.mark.parametrize(("attrs", "word"), [

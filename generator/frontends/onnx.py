@@ -258,7 +258,8 @@ class _Importer:
 
     @staticmethod
     def _no_such_operator(proto: onnx.NodeProto, label: str) -> str:
-        reason = REFUSED.get(proto.op_type) if proto.domain in ("", "ai.onnx") else None
+        known = proto.domain in ("", "ai.onnx")
+        reason = REFUSED.get(proto.op_type if known else f"{proto.domain}.{proto.op_type}")
         if reason is not None:
             return f"{label}: {reason}"
         return f"{label}: operator {proto.domain + '.' if proto.domain else ''}{proto.op_type}"

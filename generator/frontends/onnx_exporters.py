@@ -140,3 +140,8 @@ def _spectrum(writer: Writer, node: Node, inputs: Sequence[str], output: str) ->
         writer.add("DFT", (inputs[0], length, axis), output, node.name, onesided=onesided, inverse=inverse)
     else:
         writer.add("DFT", (inputs[0], length), output, node.name, axis=a["axis"], onesided=onesided, inverse=inverse)
+
+
+@exports("Trees", "Lookup")
+def _of_another_domain(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    raise UnsupportedError(f"{describe(node)}: ONNX has it in ai.onnx.ml alone")
