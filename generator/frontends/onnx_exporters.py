@@ -142,6 +142,18 @@ def _spectrum(writer: Writer, node: Node, inputs: Sequence[str], output: str) ->
         writer.add("DFT", (inputs[0], length), output, node.name, axis=a["axis"], onesided=onesided, inverse=inverse)
 
 
-@exports("Trees", "Lookup")
+@exports("Trees", "Lookup", "Support")
 def _of_another_domain(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
     raise UnsupportedError(f"{describe(node)}: ONNX has it in ai.onnx.ml alone")
+
+
+@exports("Unpool")
+def _unpool(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    """Elements written into zeros."""
+    y = writer.graph.tensors[node.output]
+    flat = writer.constant(f"{output}_flat", np.array([-1], np.int64))
+    zeros = writer.constant(f"{output}_zeros", np.zeros(y.elements, y.dtype.numpy))
+    x, indices = (writer.add("Reshape", (name, flat), writer.fresh(f"{name}_flat")) for name in inputs)
+    scattered = writer.add("ScatterElements", (zeros, indices, x), writer.fresh(f"{output}_scattered"), axis=0)
+    shape = writer.constant(f"{output}_shape", np.array(y.shape, np.int64))
+    writer.add("Reshape", (scattered, shape), output, node.name)
