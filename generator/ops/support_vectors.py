@@ -13,6 +13,7 @@ from edgewright.ops.core import (
     Case,
     KernelCall,
     Operator,
+    ParamValue,
     cases,
     check_same_type,
     describe,
@@ -58,7 +59,7 @@ class Support(Operator):
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
         x, vectors = (graph.tensors[name] for name in node.inputs)
-        params = {
+        params: dict[str, ParamValue] = {
             "rows": x.shape[0], "vectors": vectors.shape[0], "features": x.shape[1],
             "kind": f"EW_SUPPORT_{node.attrs['kind']}",
             **{key: float(self.attr(node, key)) for key in ("gamma", "constant", "degree")},

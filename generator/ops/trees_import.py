@@ -263,7 +263,7 @@ cases(
     _case("TreeEnsembleClassifier", "boosted", {
         **_forest("class", (0,), seed=8), **_TWO, "post_transform": "LOGISTIC", "base_values": [0.05]}, outputs=2,
         slow=True),
-    _case("TreeEnsemble", "members", _SMALL, between=(-1, 3)),
+    _case("TreeEnsemble", "members", _SMALL, between=(-1, 3), slow=True),
     _case("TreeEnsemble", "float64", {
         key: v.astype(np.float64) if key in ("nodes_splits", "leaf_weights", "membership_values") else v
         for key, v in _SMALL.items()}, dtype="float64", slow=True),

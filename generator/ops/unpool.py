@@ -10,7 +10,19 @@ import numpy as np
 
 from edgewright.errors import ShapeError
 from edgewright.ir import Array, DType, Graph, Node, Tensor, TensorType
-from edgewright.ops.core import Case, Fixed, KernelCall, Operator, cases, describe, from_onnx, given, ints, required
+from edgewright.ops.core import (
+    Case,
+    Fixed,
+    KernelCall,
+    Operator,
+    ParamValue,
+    cases,
+    describe,
+    from_onnx,
+    given,
+    ints,
+    required,
+)
 from edgewright.ops.elements import C_ELEMENTS, required_indices
 
 
@@ -45,7 +57,7 @@ class Unpool(Operator):
     def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
         """One call."""
         x, indices = (graph.tensors[name] for name in node.inputs)
-        params = {
+        params: dict[str, ParamValue] = {
             "count": x.elements, "size": graph.tensors[node.output].elements, "element_bytes": x.dtype.size_bytes,
             "index_type": C_ELEMENTS[indices.dtype],
         }  # fmt: skip
