@@ -219,21 +219,21 @@ def _number(value: int) -> Array:
 
 
 cases(
-    Case("DFT", "real", (given(2, 16, 1),), {"axis": 1}),
+    Case("DFT", "real", (given(2, 16, 1),), {"axis": 1}, slow=True),
     Case("DFT", "onesided", (given(2, 24, 1),), {"axis": -2, "onesided": 1}),
     Case("DFT", "complex", (given(1, 60, 3, 2),), {"axis": 1}),
-    Case("DFT", "inverse", (given(2, 32, 2), None, _number(1)), {"inverse": 1}, opset=20),
+    Case("DFT", "inverse", (given(2, 32, 2), None, _number(1)), {"inverse": 1}, opset=20, slow=True),
     Case("DFT", "padded", (given(1, 5, 1), _number(9)), {"axis": 1}, slow=True),
     Case("DFT", "cut", (given(1, 3, 9, 1), _number(8), _number(-2)), {"onesided": 1}, opset=20, slow=True),
     Case("DFT", "one", (given(3, 1, 2),), {"axis": 1}, slow=True),
     Case("DFT", "two", (given(3, 2, 1),), {"axis": 1}, slow=True),
     Case("DFT", "prime", (given(1, 13, 1),), {"axis": 1, "onesided": 1}, slow=True),
     Case("DFT", "inverse_of_real", (given(1, 12, 1),), {"axis": 1, "inverse": 1}, slow=True),
-    Case("DFT", "to_real", (given(2, 9, 2), None, _number(1)), {"inverse": 1, "onesided": 1}, opset=20),
+    Case("DFT", "to_real", (given(2, 9, 2), None, _number(1)), {"inverse": 1, "onesided": 1}, opset=20, slow=True),
     Case("DFT", "to_real_odd", (given(1, 5, 2), _number(11), _number(1)), {"inverse": 1, "onesided": 1}, opset=20,
          slow=True),
     Case("STFT", "window", (given(2, 40, 1), _number(8), weights(16))),
     Case("STFT", "length", (given(1, 40, 1), _number(7), None, _number(15)), {"onesided": 0}, slow=True),
-    Case("STFT", "run_time_window", (given(1, 30, 1), _number(5), given(12), _number(12))),
+    Case("STFT", "run_time_window", (given(1, 30, 1), _number(5), given(12), _number(12)), slow=True),
     Case("STFT", "complex", (given(1, 30, 2), _number(5), weights(8)), {"onesided": 0}, slow=True),
 )  # fmt: skip

@@ -111,19 +111,19 @@ def _feature_vectorizer(foreign: Any) -> None:
 
 
 cases(
-    Case("ai.onnx.ml.ArrayFeatureExtractor", "plain", (given(3, 5), ints(4, 0, 2))),
-    Case("ai.onnx.ml.Binarizer", "plain", (given(3, 5),), {"threshold": 0.25}),
+    Case("ai.onnx.ml.ArrayFeatureExtractor", "plain", (given(3, 5), ints(4, 0, 2)), slow=True),
+    Case("ai.onnx.ml.Binarizer", "plain", (given(3, 5),), {"threshold": 0.25}, slow=True),
     Case("ai.onnx.ml.Scaler", "features", (given(3, 2),), {"offset": [0.5, -1.0], "scale": [2.0, 0.25]}),
     Case("ai.onnx.ml.Scaler", "integers", (given(3, 2),), {"offset": [3.0], "scale": [0.5]}, dtype="int64", slow=True),
-    Case("ai.onnx.ml.Normalizer", "l2", (given(3, 5),), {"norm": "L2"}),
+    Case("ai.onnx.ml.Normalizer", "l2", (given(3, 5),), {"norm": "L2"}, slow=True),
     Case("ai.onnx.ml.Normalizer", "l1", (given(3, 5),), {"norm": "L1"}, slow=True),
     Case("ai.onnx.ml.Imputer", "nan", (given(3, 4),), {
-        "imputed_value_floats": [1.0, 2.0, 3.0, 4.0], "replaced_value_float": float("nan")}, special=True),
+        "imputed_value_floats": [1.0, 2.0, 3.0, 4.0], "replaced_value_float": float("nan")}, special=True, slow=True),
     Case("ai.onnx.ml.Imputer", "integers", (given(3, 4),), {
         "imputed_value_int64s": [7], "replaced_value_int64": 2}, dtype="int64", between=(0, 3), slow=True),
     Case("ai.onnx.ml.OneHotEncoder", "integers", (given(2, 5),), {"cats_int64s": [3, 0, 1]}, dtype="int64",
-         between=(0, 3)),
+         between=(0, 3), slow=True),
     Case("ai.onnx.ml.OneHotEncoder", "floats", (Fixed(np.array([0.0, 1.0, 3.0, 9.0], np.float32)),), {
         "cats_int64s": [3, 0, 1]}, slow=True),
-    Case("ai.onnx.ml.FeatureVectorizer", "two", (given(3, 2), given(3, 4)), {"inputdimensions": [2, 4]}),
+    Case("ai.onnx.ml.FeatureVectorizer", "two", (given(3, 2), given(3, 4)), {"inputdimensions": [2, 4]}, slow=True),
 )  # fmt: skip

@@ -69,10 +69,10 @@ def _classifier(foreign: Any) -> None:
 _ONE = {"coefficients": [0.5, -1.0, 2.0], "intercepts": [0.25]}
 _THREE = {"coefficients": [0.5, -1.0, 2.0, 1.0, 0.0, -0.5, -1.5, 0.75, 0.25], "intercepts": [0.25, -0.5, 0.125]}
 cases(
-    Case("ai.onnx.ml.LinearRegressor", "one", (given(4, 3),), _ONE),
+    Case("ai.onnx.ml.LinearRegressor", "one", (given(4, 3),), _ONE, slow=True),
     Case("ai.onnx.ml.LinearRegressor", "three", (given(4, 3),), {**_THREE, "targets": 3}, slow=True),
     Case("ai.onnx.ml.LinearClassifier", "three", (given(4, 3),), {
-        **_THREE, "classlabels_ints": [2, 5, 3], "post_transform": "SOFTMAX"}, outputs=2),
+        **_THREE, "classlabels_ints": [2, 5, 3], "post_transform": "SOFTMAX"}, outputs=2, slow=True),
     Case("ai.onnx.ml.LinearClassifier", "two", (given(4, 3),), {
         **_ONE, "classlabels_ints": [3, 7], "post_transform": "LOGISTIC"}, outputs=2),
     Case("ai.onnx.ml.LinearClassifier", "two_plain", (given(4, 3),), {**_ONE, "classlabels_ints": [0, 1]}, outputs=2,

@@ -247,7 +247,8 @@ _SMALL: dict[str, Any] = {
 _THREE = {"classlabels_int64s": [7, 3, 5]}
 _TWO = {"classlabels_int64s": [4, 9]}
 cases(
-    _case("TreeEnsembleRegressor", "sum", {**_forest("target", (0,), seed=1), "n_targets": 1, "base_values": [0.25]}),
+    _case("TreeEnsembleRegressor", "sum", {**_forest("target", (0,), seed=1), "n_targets": 1, "base_values": [0.25]},
+          slow=True),
     _case("TreeEnsembleRegressor", "average", {
         **_forest("target", (0, 1), seed=2, modes=_ALL_MODES, tracks=True), "n_targets": 2,
         "aggregate_function": "AVERAGE", "post_transform": "LOGISTIC"}, special=True),
@@ -255,7 +256,7 @@ cases(
         **_forest("target", (0,), seed=3), "n_targets": 1, "aggregate_function": "MIN"}, slow=True),
     _case("TreeEnsembleClassifier", "integers", {**_forest("class", (0, 1, 2), seed=4, modes=_ALL_MODES), **_THREE},
           outputs=2, dtype="int64", between=(-2, 2), slow=True),
-    _case("TreeEnsembleClassifier", "three", {**_forest("class", (0, 1, 2), seed=5), **_THREE}, outputs=2),
+    _case("TreeEnsembleClassifier", "three", {**_forest("class", (0, 1, 2), seed=5), **_THREE}, outputs=2, slow=True),
     _case("TreeEnsembleClassifier", "softmax", {
         **_forest("class", (0, 1, 2), seed=6), **_THREE, "post_transform": "SOFTMAX", "base_values": [0.1, 0.2, 0.4]},
         outputs=2, slow=True),
