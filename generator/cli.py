@@ -58,10 +58,10 @@ from edgewright.doctor import examine
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
 from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
-from edgewright.errors import EdgewrightError, MemoryPlanError
+from edgewright.errors import EdgewrightError, MemoryPlanError, UnsupportedError
 from edgewright.frontends.onnx import Model
 from edgewright.frontends.onnx_bind import parse_bindings
-from edgewright.inspection import inspect_model
+from edgewright.inspection import imported_record, imported_table, inspect_model
 from edgewright.profile import check_profile
 from edgewright.report.comparison import comparison_table
 from edgewright.report.result import Result
@@ -87,7 +87,7 @@ def inspect(
     io: PortsIn = "caller", map_file: MapFile = None, curve: Curve = False, json_file: JsonFile = None,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Show a model's operators, MACs, parameters, RAM, what sets its peak, and the boards it fits."""
+    """Show a model's operators and how each came in, MACs, parameters, RAM, what sets its peak, the boards it fits."""
     check_json(json_file, model)
     check_map(map_file, model, json_file=json_file)
     settings = plan_settings(optimize, flash_limit, ram_limit, io)
@@ -96,7 +96,13 @@ def inspect(
     with screen.stages() as on_stage:
         clock.on_stage = on_stage
         with clock.stage("import"):
-            loaded = pipeline.load(model, input_pins(pin), parse_bindings(bind))
+            try:
+                loaded = pipeline.load(model, input_pins(pin), parse_bindings(bind))
+            except UnsupportedError as error:
+                if error.ways:
+                    screen.show(imported_table(error.ways))
+                    write_json(json_file, {"schema_version": 1, "imported": imported_record(error.ways)})
+                raise
         facts = inspect_model(loaded, board, settings, with_curve=curve, clock=clock)
     screen.show(*facts.tables())
     write_json(json_file, facts.record())

@@ -151,7 +151,7 @@ class _Emitter:
         identifiers = unique_identifiers([*graph.inputs, *graph.outputs], taken)
         self.inputs = self._ports(graph.inputs, identifiers[: len(graph.inputs)])
         self.outputs = self._ports(graph.outputs, identifiers[len(graph.inputs) :])
-        self.arena_ports = plan.storage[graph.inputs[0]].kind == "arena"
+        self.arena_ports = any(plan.storage[name].kind == "arena" for name in (*graph.inputs, *graph.outputs))
         self.port_names = {port.tensor.name: port.identifier for port in (*self.inputs, *self.outputs)}
         self.steps: list[StepCode] = []
         self.program: list[tuple[str, tuple[str, ...]]] = []  # what run() calls, with which arguments
@@ -387,7 +387,9 @@ class _Emitter:
         }  # fmt: skip
 
     def _port_place(self, port: Port) -> tuple[ArenaCode, int]:
-        """The arena that a port lies in, and its first byte there."""
+        """The arena that a port lies in, and its first byte there; any, for one without elements."""
+        if not port.tensor.elements:
+            return self.arenas[0], 0
         arena = self.plan.arena(self.plan.storage[port.tensor.name].root)
         code = next(code for code in self.arenas if code.region == arena.region)
         return code, self.plan.address(port.tensor.name) - arena.start
@@ -426,5 +428,6 @@ def _tree_hash(files: Iterable[tuple[str, bytes]]) -> str:
 
 
 def _sample_bytes(ports: Sequence[Port]) -> int:
-    last = ports[-1]
-    return last.offset_bytes + -(-last.tensor.size_bytes // SAMPLE_ALIGN_BYTES) * SAMPLE_ALIGN_BYTES
+    """At least one unit of alignment: the link has no empty samples."""
+    sizes = [-(-port.tensor.size_bytes // SAMPLE_ALIGN_BYTES) * SAMPLE_ALIGN_BYTES for port in ports]
+    return max(sum(sizes), SAMPLE_ALIGN_BYTES)

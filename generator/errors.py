@@ -6,6 +6,8 @@ A message says what, where, the numbers, and the next step. The command line pri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 
 class EdgewrightError(Exception):
     """Root of all errors that edgewright raises on purpose; `exit_status` is the command line's."""
@@ -18,14 +20,21 @@ class ModelError(EdgewrightError):
 
 
 class UnsupportedError(EdgewrightError):
-    """The model is legal and asks for something that edgewright does not do."""
+    """The model is legal and asks for something that edgewright does not do.
+
+    `ways`, from the import of a whole model: for each operator, how often its nodes were imported in which way.
+    """
+
+    def __init__(self, text: str, ways: Mapping[str, Mapping[str, int]] | None = None) -> None:
+        super().__init__(text)
+        self.ways = ways or {}
 
 
 class NeedsConstantError(UnsupportedError):
-    """The model computes, or takes as an input, what has to be a constant here; `values` are their names in it."""
+    """The model computes what has to be a constant here, from its inputs `values`: as constants, they would do."""
 
-    def __init__(self, text: str, values: frozenset[str]) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, values: frozenset[str], ways: Mapping[str, Mapping[str, int]] | None = None) -> None:
+        super().__init__(text, ways)
         self.values = values
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 from edgewright.boards import Target, list_targets
 from edgewright.errors import MemoryPlanError
 from edgewright.frontends.onnx import Model
+from edgewright.frontends.onnx_graph import Ways
 from edgewright.ir import Tensor
 from edgewright.kernels import Core
 from edgewright.pipeline import Clock, Settings, check_fits, check_fits_on, plan
@@ -58,6 +59,7 @@ class Inspection:
             "inputs": [_port(graph.tensors[name]) for name in graph.inputs],
             "outputs": [_port(graph.tensors[name]) for name in graph.outputs],
             "operators": dict(self.model.operators),
+            "imported": imported_record(self.model.ways),
             "steps": [
                 {"op": step.node.op, "name": step.node.name, "macs": step.macs,
                  "shape": list(planned.graph.tensors[step.node.output].shape),
@@ -100,7 +102,9 @@ class Inspection:
         for index, step in enumerate(facts["steps"]):
             kernels = ", ".join(dict.fromkeys(step["kernels"]))
             steps.add_row(str(index), step["op"], str(step["shape"]), f"{step['macs']:,}", kernels)
-        return (summary, steps, *([self._curve_table()] if self.curve else []))
+        ways = {way for counts in self.model.ways.values() for way in counts}
+        imported = [imported_table(self.model.ways)] if ways - {"native"} else []
+        return (summary, *imported, steps, *([self._curve_table()] if self.curve else []))
 
     def _curve_table(self) -> Table:
         table = Table(title="RAM against time", title_justify="left", title_style="bold")
@@ -114,6 +118,29 @@ class Inspection:
             mark = "planned" if point.planned else ""
             table.add_row(mark, f"{point.arena_bytes:,} B", f"{point.cycles:,}", slowdown, Text(cuts or "-"))
         return table
+
+
+_WAYS = {
+    "native": "native", "expanded": "by its definition", "unrolled": "unrolled", "folded": "at import",
+    "refused": "not supported", "behind": "behind one that is not",
+}  # fmt: skip
+
+
+def imported_record(ways: Ways) -> dict[str, dict[str, int]]:
+    """How the nodes of each operator came in, as JSON has it: native, expanded, unrolled, folded, refused, behind."""
+    return {operator: dict(sorted(counts.items())) for operator, counts in sorted(ways.items())}
+
+
+def imported_table(ways: Ways) -> Table:
+    """The same as a table; columns that would be empty are left out."""
+    table = Table(title="operators of the model", title_justify="left", title_style="bold")
+    table.add_column("", overflow="fold")
+    shown = [way for way in _WAYS if any(counts.get(way) for counts in ways.values())]
+    for way in shown:
+        table.add_column(_WAYS[way], justify="right")
+    for operator, counts in sorted(ways.items()):
+        table.add_row(Text(operator), *(str(counts.get(way) or "-") for way in shown))
+    return table
 
 
 def _cut_text(cut: Cut) -> str:

@@ -18,6 +18,7 @@ from edgewright.version import VERSION
 
 MANIFEST = "edgewright.json"
 SCHEMA: Literal[1] = 1
+MIN_SAMPLE_BYTES = 8  # also where there are no ports, or none has elements
 MAX_PADDING_BYTES = 7  # behind the last port of a sample, which has a multiple of 8 bytes
 Optimize = Literal["speed", "balanced", "size", "ram"]
 Ports = Literal["caller", "arena"]  # who holds inputs and outputs
@@ -35,10 +36,10 @@ class Port(_Table):
     name: str
     c_name: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
     dtype: DType
-    shape: tuple[Positive, ...]
+    shape: tuple[NonNegative, ...]
     layout: str  # "model": the axes are the model's own, in row-major order
     offset_bytes: NonNegative
-    size_bytes: Positive
+    size_bytes: NonNegative
     scale: float | None = None
     zero_point: int | None = None
 
@@ -123,7 +124,7 @@ class Manifest(_Table):
                 if port.offset_bytes < end:
                     raise ValueError(f"{side}: '{port.c_name}' overlaps another")
                 end = port.offset_bytes + port.size_bytes
-            if not ports or not end <= sample_bytes <= end + MAX_PADDING_BYTES:
+            if not end <= sample_bytes <= max(end + MAX_PADDING_BYTES, MIN_SAMPLE_BYTES):
                 raise ValueError(f"{side} do not fill a sample of {sample_bytes} bytes")
         return self
 

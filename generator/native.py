@@ -30,19 +30,25 @@ FLAGS = ("-std=c11", "-O1", "-fno-strict-aliasing")
 COMPILER = "cc"
 _COMPILE_TIMEOUT_S = 600.0
 _DRIVER = "native_driver.c.j2"
-_OWN_FILES = ("weights.c", "arena.c", "model.c")
+OWN_FILES = ("weights.c", "arena.c", "model.c")
+_SUFFIXES = (".c", ".h", ".S", ".ld")
 _KEPT_S = 30 * 24 * 3600.0  # programs in the cache that were not used for so long are deleted
 _PROGRAM = "run"
 
 
 @dataclass(frozen=True, eq=False)
 class NativeModel:
-    """The C of one model; `prefix` is that of its functions and has to differ between the models of a program."""
+    """The C of one model, and of its board; `prefix`, of its functions, has to differ between models of a program.
+
+    Units: bytes of the packed inputs, and of the packed outputs.
+    """
 
     prefix: str
     files: Mapping[str, bytes]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    input_bytes: int
+    output_bytes: int
 
     @property
     def digest(self) -> str:
@@ -55,14 +61,23 @@ class NativeModel:
 
 
 def native_model(tree: SourceTree) -> NativeModel:
-    """Take what is needed out of a generated project: no link, no board."""
+    """Take what is needed out of a generated project: no link and no main program."""
     files = {
         name: body
         for name, body in tree.files.items()
-        if name.rpartition("/")[0] in ("", "ew") and name.endswith((".c", ".h")) and name != "main.c"
+        if name.rpartition("/")[0] in ("", "ew", "target") and name.endswith(_SUFFIXES) and name != "main.c"
     }
     manifest = tree.manifest
-    return NativeModel(manifest.c_prefix, files, tuple(manifest.inputs), tuple(manifest.outputs))
+    ports = tuple(manifest.inputs), tuple(manifest.outputs)
+    return NativeModel(manifest.c_prefix, files, *ports, manifest.input_bytes, manifest.output_bytes)
+
+
+def write_model(model: NativeModel, folder: Path) -> None:
+    """Write a model's files to a folder of its own in `folder`; all models share the kernels in ew/, and the board."""
+    for name, body in model.files.items():
+        path = folder / name if "/" in name else folder / model.prefix / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(body)
 
 
 def compile_models(models: Sequence[NativeModel], folder: Path, flags: Sequence[str] = FLAGS) -> Path:
@@ -72,12 +87,9 @@ def compile_models(models: Sequence[NativeModel], folder: Path, flags: Sequence[
     """
     sources = ["driver.c"]
     for model in models:
-        for name, body in model.files.items():
-            path = folder / name if name.startswith("ew/") else folder / model.prefix / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(body)
+        write_model(model, folder)
         source = f"{model.prefix}.c"
-        text = "".join(f'#include "{model.prefix}/{name}"\n' for name in _OWN_FILES)
+        text = "".join(f'#include "{model.prefix}/{name}"\n' for name in OWN_FILES)
         (folder / source).write_text(text, encoding="utf-8")
         sources.append(source)
     (folder / "driver.c").write_text(_driver(models), encoding="utf-8")
@@ -104,16 +116,20 @@ def run_model(program: Path, model: NativeModel, inputs: Sequence[Array], timeou
         raw = made.read_bytes()
     outputs, at = [], 0
     for port in model.outputs:
-        piece = raw[at : at + port.size_bytes]
-        dtype = np.dtype(np.uint8) if port.dtype is DType.B8 else port.dtype.numpy
-        values = np.frombuffer(piece, dtype).reshape(port.shape).copy()
-        if port.dtype is DType.B8:
-            if values.size and values.max() > 1:
-                raise ToolError(f"output '{port.name}' is of type bool and holds {values.max()}")
-            values = values.astype(bool)
-        outputs.append(values)
+        outputs.append(decode_output(port, raw[at : at + port.size_bytes]))
         at += port.size_bytes
     return outputs
+
+
+def decode_output(port: Port, raw: bytes) -> Array:
+    """Return an output's elements. Raises: ToolError for a bool that is neither 0 nor 1."""
+    dtype = np.dtype(np.uint8) if port.dtype is DType.B8 else port.dtype.numpy
+    values = np.frombuffer(raw, dtype).reshape(port.shape).copy()
+    if port.dtype is DType.B8:
+        if values.size and values.max() > 1:
+            raise ToolError(f"output '{port.name}' is of type bool and holds {values.max()}")
+        return values.astype(bool)
+    return values
 
 
 @cache

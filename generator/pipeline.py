@@ -22,7 +22,7 @@ from edgewright.ir import Array, Graph
 from edgewright.kernels import Core
 from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
 from edgewright.passes import run_passes
-from edgewright.plan import Placement, Plan, PlanOptions, Region, finish, make_plan
+from edgewright.plan import Placement, Plan, PlanOptions, Region, check_tensor_sizes, finish, make_plan
 from edgewright.plan.regions import NoRoomError
 from edgewright.profile import profile, step_parts
 from edgewright.report.measures import (
@@ -138,7 +138,7 @@ def plan(model: Model, target: Target | None = None, settings: Settings | Optimi
     """
     settings = Settings(settings) if isinstance(settings, str) else settings
     core = Core(frozenset(target.features)) if target is not None else None
-    graph, options = run_passes(model.graph), settings.options(target)
+    graph, options = _passed(model), settings.options(target)
     placement = settings.placement(target, graph)
     try:
         planned = make_plan(graph, core, options, placement)
@@ -159,6 +159,11 @@ def plan(model: Model, target: Target | None = None, settings: Settings | Optimi
         return make_plan(graph, core, replace(options, ram_limit=limit), placement)
     except MemoryPlanError:
         return planned  # `check_fits` says what is missing
+
+
+def _passed(model: Model) -> Graph:
+    check_tensor_sizes(model.graph)  # before the passes, which may compute with some of them
+    return run_passes(model.graph)
 
 
 def _spare_ram(planned: Plan, target: Target | None) -> int | None:
@@ -311,7 +316,7 @@ def _integer_reference(
     serialized: bytes, path: Path, inputs: Mapping[str, Array], report: Callable[[int], None] | None
 ) -> Expected:
     model = import_onnx(decode_model(serialized, f"'{path}' is damaged"), "reference", "0" * 64, {}, where=str(path))
-    graph = run_passes(model.graph)
+    graph = _passed(model)
     if set(graph.inputs) != set(inputs):
         raise ModelError(f"'{path}' has inputs {sorted(graph.inputs)}, the data {sorted(inputs)}")
     definition = ReferenceRun("numpy-integer", None, simulate(graph, inputs, report))

@@ -33,8 +33,8 @@ class DataSet:
 
     @property
     def samples(self) -> int:
-        """Number of samples."""
-        return len(next(iter(self.inputs.values())))
+        """Number of samples; one for a model without inputs."""
+        return len(next(iter(self.inputs.values()))) if self.inputs else 1
 
 
 def load_npz(path: Path) -> dict[str, Array]:
@@ -85,7 +85,7 @@ def check_data(arrays: Mapping[str, Array], ports: Sequence[Port], labels: Array
     counts = {len(values) for values in inputs.values()}
     if len(counts) > 1:
         raise DataError(f"the inputs have different numbers of samples: {sorted(counts)}")
-    count = counts.pop()
+    count = counts.pop() if counts else 1  # a model without inputs is run once
     if count == 0:
         raise DataError("the data set is empty: there is nothing to run")
     if labels is not None:

@@ -15,11 +15,11 @@ from edgewright.ops.q_core import QUANTIZED
 def simulate(
     graph: Graph, inputs: Mapping[str, Array], on_progress: Callable[[int], None] | None = None
 ) -> tuple[Array, ...]:
-    """Run every sample; return the graph's outputs in order.
+    """Run every sample, or once where there are no inputs; return the graph's outputs in order.
 
     Shapes: `inputs[name]` is (n, *the graph input's shape); likewise the outputs.
     """
-    count = len(next(iter(inputs.values())))
+    count = len(next(iter(inputs.values()))) if inputs else 1
     results = []
     for index in range(count):
         results.append(run_once(graph, {name: values[index] for name, values in inputs.items()}))

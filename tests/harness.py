@@ -37,8 +37,8 @@ def compile_model(tree: SourceTree, folder: Path, flags: Sequence[str] = ("-O1",
 def run_library(tree: SourceTree, library: Path, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
     """Run samples with canaries around the output. Shapes: inputs (n, *shape of the graph input); outputs likewise."""
     manifest = tree.manifest
-    count = len(next(iter(inputs.values())))
-    packed = pack(DataSet(inputs, None), manifest)
+    data = DataSet(inputs, None)
+    count, packed = data.samples, pack(data, manifest)
     outputs = np.zeros((count, manifest.output_bytes), np.uint8)
     function = getattr(ctypes.CDLL(str(library)), f"{manifest.c_prefix}_run")
     function.argtypes = [ctypes.c_void_p] * (len(manifest.inputs) + len(manifest.outputs))

@@ -50,8 +50,10 @@ def read_elf(path: Path) -> tuple[list[tuple[str, int, int, bool]], dict[str, tu
     return sections, symbols
 
 
-@pytest.mark.parametrize("network", [digits_int8, small_float])
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("network", "target"), [
+    *(pytest.param(digits_int8, *param.values, id=param.id, marks=param.marks) for param in TARGETS),
+    *(pytest.param(small_float, *param.values, id=f"float-{param.id}", marks=param.marks) for param in TARGETS[1::3]),
+])  # fmt: skip
 def test_the_report_is_the_elf_to_the_byte(target: Target, network) -> None:  # type: ignore[no-untyped-def]
     need("arm-none-eabi-gcc", "qemu-system-arm")
     model, x = network()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import time
 
@@ -165,8 +166,9 @@ def test_a_search_that_ends_by_its_budget_repeats_itself() -> None:
 
 @pytest.mark.slow
 def test_hard_cases_are_within_two_hundredths_of_the_bound() -> None:
+    """One in four for time's sake, of every family; all with EDGEWRIGHT_ALL=1, or in benchmarks/packing.py."""
     ratios, seconds = [], []
-    for _, _, pieces in cases():
+    for _, _, pieces in list(cases())[:: 1 if os.environ.get("EDGEWRIGHT_ALL") else 4]:
         began = time.process_time()
         packing = pack(pieces)
         seconds.append(time.process_time() - began)

@@ -12,21 +12,30 @@ from typing import Annotated
 import typer
 
 from edgewright.arguments import Quiet, check_json, check_written
+from edgewright.boards import load_target
 from edgewright.cli import run_app
 from edgewright.conformance.cases import collect
+from edgewright.conformance.lower import HOST
+from edgewright.conformance.on_board import sample
 from edgewright.conformance.reasons import grouped
 from edgewright.conformance.report import markdown
-from edgewright.conformance.suite import FAILURES, SuiteOptions, SuiteResult, records, run_suite
+from edgewright.conformance.results import FAILURES, SuiteOptions, SuiteResult
+from edgewright.conformance.suite import run_suite
 from edgewright.console import Bars, Screen
 from edgewright.drivers.icount import cache_dir
 from edgewright.errors import EdgewrightError
 from edgewright.files import write_text
 
 DOCUMENT = Path("docs") / "CONFORMANCE.md"
+BOARD_DOCUMENT = Path("docs") / "CONFORMANCE_EMULATED.md"
 _SHOWN_REASONS = 10
 _PROCESSORS = os.cpu_count() or 1
 
 Cases = Annotated[str, typer.Option("--cases", metavar="GLOB", help="Only these: 'test_conv_*', 'simple/*'.")]
+Board = Annotated[str, typer.Option("--target", "-t", help="This computer ('host') or a board with an emulator.")]
+Sample = Annotated[
+    int | None, typer.Option("--sample", min=1, show_default=False,
+                             help="Only so many, of every operator its share; all, if not given.")]  # fmt: skip
 Jobs = Annotated[int, typer.Option("--jobs", "-j", min=1, help="Processes at a time.")]
 Seconds = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds a case may take in each stage.")]
 Cache = Annotated[
@@ -35,7 +44,8 @@ Cache = Annotated[
 JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write all results to this file ('-': standard output).",
                               show_default=False)]  # fmt: skip
-Write = Annotated[bool, typer.Option("--write", help=f"Write {DOCUMENT} in the current folder.")]
+Write = Annotated[
+    bool, typer.Option("--write", help=f"Write {DOCUMENT}, or {BOARD_DOCUMENT}, in the current folder.")]  # fmt: skip
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]})  # fmt: skip
@@ -43,28 +53,36 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
 
 @app.command()
 def conformance(
-    cases: Cases = "*", jobs: Jobs = _PROCESSORS, timeout: Seconds = 60.0, cache: Cache = None,
-    json_file: JsonFile = None, write: Write = False, quiet: Quiet = False,
+    cases: Cases = "*", target: Board = HOST, sample_size: Sample = None, jobs: Jobs = _PROCESSORS,
+    timeout: Seconds = 60.0, cache: Cache = None, json_file: JsonFile = None, write: Write = False,
+    quiet: Quiet = False,
 ) -> None:  # fmt: skip
-    """Run ONNX's own test cases through generated C on this computer. Exit status 1: a case is wrong or crashed."""
+    """Run ONNX's own test cases through generated C, on this computer or an emulated board.
+
+    Exit status 1: a case is wrong or crashed.
+    """
     check_json(json_file)
+    document = DOCUMENT if target == HOST else BOARD_DOCUMENT
     if write:
-        check_written(DOCUMENT, option="--write")
+        check_written(document, option="--write")
+    load_target(target)
     screen = Screen(quiet or str(json_file) == "-")
     found = collect(cases)
     if not found:
         raise EdgewrightError(f"--cases {cases}: no case of this name")
+    if sample_size is not None:
+        found = sample(found, sample_size)
     with screen.progress() as bars:
         folder = cache or cache_dir() / "conformance"
-        result = run_suite(found, SuiteOptions(folder, jobs, timeout), _shown(bars))
+        result = run_suite(found, SuiteOptions(folder, jobs, timeout, target=target), _shown(bars))
     if json_file is not None:
-        content = {"seconds": result.seconds, "jobs": result.jobs, "compiled": result.compiled,
-                   "cases": list(records(result))}  # fmt: skip
+        content = {"target": result.target, "seconds": result.seconds, "jobs": result.jobs, "compiled": result.compiled,
+                   "cases": list(result.records())}  # fmt: skip
         text = json.dumps(content, indent=1) + "\n"
         typer.echo(text, nl=False) if str(json_file) == "-" else write_text(json_file, text)
     if write:
         most = Counter((case.rtol, case.atol) for case in found).most_common(1)[0][0]
-        write_text(DOCUMENT, markdown(result, most))
+        write_text(document, markdown(result, most))
     _show(screen, result)
     if result.count(*FAILURES):
         raise typer.Exit(1)

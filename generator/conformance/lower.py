@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnx.helper
 
 from edgewright import pipeline
 from edgewright.boards import Target, load_target
 from edgewright.conformance.cases import SuiteCase
 from edgewright.errors import EdgewrightError, InternalError, NeedsConstantError
 from edgewright.frontends.onnx import Model, import_onnx
-from edgewright.frontends.onnx_bind import bind_inputs, graph_inputs, inputs_behind
+from edgewright.frontends.onnx_bind import bind_inputs
 from edgewright.native import NativeModel, native_model
 
 HOST = "host"
@@ -41,27 +40,26 @@ class Refusal:
     needed: frozenset[str] = frozenset()
 
 
-def lower_case(case: SuiteCase) -> Lowered | Refusal:
+def lower_case(case: SuiteCase, target: str = HOST) -> Lowered | Refusal:
     """Generate C for a case. Raises: InternalError, which is not a refusal."""
     proto = onnx.load_model_from_string(case.model)
     prefix = f"case_{hashlib.sha256(case.name.encode()).hexdigest()[:12]}"
-    return lower_model(proto, case.values, prefix)
+    return lower_model(proto, case.values, prefix, target)
 
 
-def lower_model(proto: onnx.ModelProto, values: Mapping[str, Any], prefix: str) -> Lowered | Refusal:
-    """Generate C for a model, with `values` of its inputs where it cannot do without; no input needs to have one.
-
-    Inputs without elements are constants anyway.
-    """
-    bound = _empty_inputs(proto)
+def lower_model(
+    proto: onnx.ModelProto, values: Mapping[str, Any], prefix: str, target: str = HOST
+) -> Lowered | Refusal:
+    """Generate C for a model, with `values` of its inputs where it cannot do without; no input needs to have one."""
+    bound: dict[str, Any] = {}
     while True:
         try:
             model = _imported(bind_inputs(proto, bound), values, bound, prefix)
-            planned = pipeline.plan(model, _board())
-            tree = pipeline.generate(model, planned, _board(), "balanced")
+            board = _board(target)
+            tree = pipeline.generate(model, pipeline.plan(model, board), board, "balanced")
             return Lowered(native_model(tree), tuple(bound))
         except NeedsConstantError as error:
-            needed = inputs_behind(proto, error.values) - set(bound)
+            needed = error.values - set(bound)
             known = {name: values[name] for name in sorted(needed) if _is_tensor(values.get(name))}
             if not known:
                 return Refusal(str(error), tuple(bound), frozenset(needed))
@@ -70,17 +68,6 @@ def lower_model(proto: onnx.ModelProto, values: Mapping[str, Any], prefix: str) 
             raise
         except EdgewrightError as error:
             return Refusal(str(error), tuple(bound))
-
-
-def _empty_inputs(proto: onnx.ModelProto) -> dict[str, Any]:
-    """Return the value of each input that has no elements and a type that numpy knows."""
-    found: dict[str, Any] = {}
-    for value in graph_inputs(proto):
-        kind = value.type.tensor_type
-        dims = [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
-        if value.type.HasField("tensor_type") and 0 in dims and kind.elem_type != onnx.TensorProto.STRING:
-            found[value.name] = np.zeros(dims, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
-    return found
 
 
 def _imported(proto: onnx.ModelProto, values: Mapping[str, Any], bound: Mapping[str, Any], prefix: str) -> Model:
@@ -106,5 +93,5 @@ def _is_tensor(value: Any) -> bool:
 
 
 @cache
-def _board() -> Target:
-    return load_target(HOST)
+def _board(name: str) -> Target:
+    return load_target(name)

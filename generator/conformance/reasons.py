@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edgewright.conformance.suite import CaseResult
+from edgewright.conformance.results import CaseResult
 
 _NAME = re.compile(r"'[^']*'")
 _NUMBERS = re.compile(r"\[[-0-9, ]*\]")

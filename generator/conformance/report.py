@@ -7,20 +7,22 @@ from collections.abc import Iterable, Sequence
 
 import onnx
 
+from edgewright.boards import load_target
 from edgewright.conformance.cases import KINDS
+from edgewright.conformance.lower import HOST
 from edgewright.conformance.reasons import grouped
-from edgewright.conformance.suite import FAILURES, CaseResult, SuiteResult
+from edgewright.conformance.results import FAILURES, CaseResult, SuiteResult
 from edgewright.native import compiler_identity
 
-_HEAD = """# Conformance
+_HEAD = """# Conformance{title}
 
-Made by `edgewright-conformance --write`; do not edit. ONNX's own test cases (`onnx.backend.test` of onnx {onnx}), each
-imported, planned, written as C for the host, compiled ({compiler}), and run in a
-process of its own. *Right*: as many outputs as the standard says, of the same types and shapes; integers and booleans
-to the bit, floats within the case's tolerance (mostly {rtol:g} relative, {atol:g} absolute); twice the same, and no
-byte written beside a buffer.
-*Refused*: the importer says in one line why not. *Bound*: right, with inputs of the case made constants from its data,
-as `--bind NAME=VALUE` does, because an operator needs them at import.
+Made by `{command}`; do not edit. ONNX's own test cases (`onnx.backend.test` of onnx
+{onnx}){which}, each imported, planned, written as C,
+compiled ({compiler}), and run {where}.
+*Right*: as many outputs as the standard says, of the same types and shapes; integers and booleans to the bit, floats
+within the case's tolerance (mostly {rtol:g} relative, {atol:g} absolute); twice the same, and no byte written beside a
+buffer. *Refused*: the importer says in one line why not. *Bound*: right, with inputs of the case made constants from
+its data, as `--bind NAME=VALUE` does, because an operator needs them at import.
 """
 
 _COLUMNS = ("right", "of them bound", "refused", "wrong", "crash, hang, compiler")
@@ -29,17 +31,16 @@ _COLUMNS = ("right", "of them bound", "refused", "wrong", "crash, hang, compiler
 def markdown(result: SuiteResult, tolerance: tuple[float, float]) -> str:
     """Return the document. `tolerance` is what most cases have: relative, absolute."""
     node = [case for case in result.cases if case.name.startswith("node/")]
+    compiled = result.count("right", "wrong", "crash", "hang")
+    cached = f" {result.compiled:,} of the {compiled:,} compiled cases were not in the cache."
     seconds = ", ".join(f"{stage} {taken:.0f} s" for stage, taken in result.seconds.items())
     lines = [
-        _HEAD.format(
-            onnx=onnx.__version__, compiler=compiler_identity().partition(" ")[2], rtol=tolerance[0], atol=tolerance[1]
-        ),
+        _head(result, tolerance),
         "## Summary",
         "",
         *_table("cases", _by_kind(result.cases)),
         "",
-        f"{sum(result.seconds.values()):.0f} s with {result.jobs} jobs ({seconds}); {result.compiled:,} of the "
-        f"{result.count('right', 'wrong', 'crash', 'hang'):,} compiled cases were not in the cache.",
+        f"{sum(result.seconds.values()):.0f} s with {result.jobs} jobs ({seconds}).{cached * (result.target == HOST)}",
         "",
         "## By operator",
         "",
@@ -63,6 +64,24 @@ def markdown(result: SuiteResult, tolerance: tuple[float, float]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _head(result: SuiteResult, tolerance: tuple[float, float]) -> str:
+    common = {"onnx": onnx.__version__, "rtol": tolerance[0], "atol": tolerance[1]}
+    if result.target == HOST:
+        return _HEAD.format(
+            **common, title="", command="edgewright-conformance --write", which="",
+            compiler=compiler_identity().partition(" ")[2], where="on this computer in a process of its own",
+        )  # fmt: skip
+    count = len(result.cases)
+    target = load_target(result.target)
+    return _HEAD.format(
+        **common, title=f", emulated: {target.name}",
+        which=f", a sample of {count:,} in which every operator has its share",
+        command=f"edgewright-conformance --target {target.name} --sample {count} --write",
+        compiler=f"{target.toolchain.compiler} {' '.join(target.toolchain.cpu_flags)}",
+        where="by the board's emulator, many cases a firmware",
+    )  # fmt: skip
 
 
 def _by_kind(cases: Sequence[CaseResult]) -> dict[str, list[CaseResult]]:

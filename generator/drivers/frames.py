@@ -282,7 +282,7 @@ def parse_describe(body: bytes, index: int, info: DeviceInfo) -> TensorDescripto
     if rank > MAX_RANK or len(body) < _DESCRIBE.size + 4 * rank + 2:
         raise DeviceError(f"{what} says rank {rank} in {len(body)} bytes; the highest rank is {MAX_RANK}")
     shape = struct.unpack_from(f"<{rank}I", body, _DESCRIBE.size)
-    if math.prod(shape) * item_bytes != size or size == 0:
+    if math.prod(shape) * item_bytes != size:
         raise DeviceError(f"{what}: {dtype}{list(shape)} does not have {size} bytes")
     if offset % item_bytes != 0 or offset + size > sample_bytes:
         raise DeviceError(f"{what}: {size} bytes at {offset} do not fit a sample of {sample_bytes} bytes")

@@ -7,7 +7,7 @@ import. Where a model takes it as an input, a value given for that input special
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import onnx.helper
 import onnx.numpy_helper
 
 from edgewright.errors import DataError, EdgewrightError, ShapeError
+from edgewright.frontends.onnx_elements import dtype_of
 from edgewright.ir import Array
 
 Bindings = Mapping[str, Any]  # an input's name -> an array, a number, or nested lists of numbers
@@ -116,17 +117,13 @@ def _fitted(value: Any, info: onnx.ValueInfoProto) -> Array:
     return given
 
 
-def inputs_behind(proto: onnx.ModelProto, values: Iterable[str]) -> set[str]:
-    """Return the model's inputs on whose elements some values of it depend; a tensor's shape is known anyway."""
-    makers = {name: node for node in proto.graph.node for name in node.output if name}
-    seen: set[str] = set()
-    waiting = list(values)
-    while waiting:
-        name = waiting.pop()
-        if name in seen:
-            continue
-        seen.add(name)
-        node = makers.get(name)
-        if node is not None and not (node.op_type in ("Shape", "Size") and node.domain in ("", "ai.onnx")):
-            waiting.extend(value for value in node.input if value)
-    return seen & {value.name for value in graph_inputs(proto)}
+def empty_inputs(proto: onnx.ModelProto, pins: Mapping[str, Sequence[int]]) -> dict[str, Array]:
+    """Return the value of each input that has no elements; open dimensions that are not pinned count as 1."""
+    found: dict[str, Array] = {}
+    for value in graph_inputs(proto):
+        kind = value.type.tensor_type
+        pin = list(pins.get(value.name, ()))
+        dims = pin or [d.dim_value if d.HasField("dim_value") else 1 for d in kind.shape.dim]
+        if value.type.HasField("tensor_type") and 0 in dims and dtype_of(kind.elem_type) is not None:
+            found[value.name] = np.zeros(dims, onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type))
+    return found

@@ -51,11 +51,11 @@ def _mod(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None
         writer.add("Mod", inputs, output, node.name, fmod=fmod)
         return
 
-    def part(op: str, *operands: str, **attrs: int) -> str:
-        return writer.add(op, operands, writer.fresh(f"{output}_{op.lower()}"), **attrs)
+    def part(op: str, *operands: str) -> str:
+        return writer.add(op, operands, writer.fresh(f"{output}_{op.lower()}"))
 
     zero = writer.constant(f"{output}_zero", np.zeros((), dtype.numpy))
-    rest = part("Mod", *inputs, fmod=1)
+    rest = writer.add("Mod", inputs, writer.fresh(f"{output}_mod"), fmod=1)
     signs_differ = part("Xor", part("Less", rest, zero), part("Less", inputs[1], zero))
     is_wrong = part("And", signs_differ, part("Not", part("Equal", rest, zero)))
     writer.add("Where", (is_wrong, part("Add", rest, inputs[1]), rest), output, node.name)

@@ -56,7 +56,7 @@ def evaluate_node(proto: onnx.NodeProto, tensors: Sequence[Tensor], opset: int) 
             arrays = onnx.reference.ReferenceEvaluator(model).run(None, feeds)
     except NotImplementedError as error:
         raise UnsupportedError(f"operator {proto.op_type} of operator set {opset}, on constants") from error
-    except (RuntimeError, TypeError, ValueError, IndexError, KeyError) as error:
+    except (RuntimeError, TypeError, ValueError, IndexError, KeyError, AttributeError) as error:
         raise ModelError(f"its constant inputs cannot be evaluated: {str(error).splitlines()[0]}") from error
     if not all(isinstance(array, np.ndarray | np.generic) for array in arrays):
         raise UnsupportedError("it makes a value that is not a tensor")

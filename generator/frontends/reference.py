@@ -29,13 +29,14 @@ def run_reference(
 ) -> ReferenceRun:
     """Run the model on each sample.
 
-    Shapes: `inputs[name]` is (n, *the model's input shape), the leading batch of 1 included; likewise the outputs.
+    Shapes: `inputs[name]` is (n, *the model's input shape), the leading batch of 1 included; likewise the outputs. A
+    model without inputs runs once.
     Raises: ToolError where neither evaluator can run the model.
     """
     model = decode_model(serialized, "the model to compare with is damaged")
     _check_inputs(model, inputs)
     source, note, run = _evaluator(serialized, model)
-    count = len(next(iter(inputs.values())))
+    count = len(next(iter(inputs.values()))) if inputs else 1
     results: list[list[Array]] = []
     for index in range(count):
         results.append([np.asarray(y) for y in run({name: np.asarray(x[index]) for name, x in inputs.items()})])

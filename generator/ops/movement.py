@@ -129,7 +129,7 @@ class Slice(Operator):
             raise ShapeError(f"{describe(node)}: its attributes do not have one number for each of {len(x.shape)} axes")
         for start, step, size, extent in zip(a["starts"], a["steps"], a["sizes"], x.shape, strict=True):
             last = start + step * (size - 1)
-            if size < 1 or step == 0 or not (0 <= start < extent and 0 <= last < extent):
+            if size < 0 or step == 0 or (size and not (0 <= start < extent and 0 <= last < extent)):
                 raise ShapeError(f"{describe(node)}: {size} elements from {start} by {step} leave a size of {extent}")
         return [TensorType(tuple(a["sizes"]), x.dtype)]
 
@@ -175,10 +175,8 @@ def _slice(foreign: Any) -> None:
         ranges[axis] = range(*slice(int(start), int(end), int(step)).indices(x.shape[axis]))
         if step < 0 and end < -x.shape[axis]:  # Python would count such an end from the back
             ranges[axis] = range(min(_wrap(start, x.shape[axis]), x.shape[axis] - 1), -1, int(step))
-    if any(len(r) == 0 for r in ranges):
-        foreign.unsupported("a slice that is empty")
     foreign.emit(
-        "Slice", [x.name], final=0, starts=tuple(r[0] for r in ranges), steps=tuple(r.step for r in ranges),
+        "Slice", [x.name], final=0, starts=tuple(r.start for r in ranges), steps=tuple(r.step for r in ranges),
         sizes=tuple(len(r) for r in ranges),
     )  # fmt: skip
 
@@ -209,8 +207,6 @@ def _split(foreign: Any) -> None:
         starts[axis], sizes[axis] = start, part
         start += part
         if index < foreign.n_outputs and foreign.output_is_used(index):
-            if not part:
-                foreign.unsupported(f"its output number {index} has no elements")
             steps = (1,) * len(x.shape)
             foreign.emit("Slice", [x.name], final=index, starts=tuple(starts), steps=steps, sizes=tuple(sizes))
 

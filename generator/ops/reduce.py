@@ -111,8 +111,23 @@ def _root(x: Array, axes: Shape) -> Array:
     return np.asarray(root + ((root < 2**32 - 1) & ((root + 1) * (root + 1) <= squares)).astype(np.uint64))
 
 
+def _largest(x: Array, axes: Shape) -> Array:
+    """Of no elements: the lowest number of the type."""
+    return np.asarray(x.max(axis=axes, keepdims=True, initial=_limits(x)[0]))
+
+
+def _least(x: Array, axes: Shape) -> Array:
+    return np.asarray(x.min(axis=axes, keepdims=True, initial=_limits(x)[1]))
+
+
+def _limits(x: Array) -> tuple[Any, Any]:
+    if x.dtype.kind == "b":
+        return False, True
+    return (-np.inf, np.inf) if x.dtype.kind == "f" else (np.iinfo(x.dtype).min, np.iinfo(x.dtype).max)
+
+
 def _log_sum_exp(x: Array, axes: Shape) -> Array:
-    largest = x.max(axis=axes, keepdims=True)
+    largest = _largest(x, axes)
     shift = np.where(np.isfinite(largest), largest, x.dtype.type(0))
     return np.asarray(np.log(_sum(np.exp(x - shift), axes)) + shift)
 
@@ -122,8 +137,8 @@ _REDUCTIONS: dict[str, tuple[str, frozenset[DType], Callable[[Array, Shape], Arr
     "ReduceSum": ("sum", _WIDE, _sum),
     "ReduceMean": ("mean", _WIDE, _mean),
     "ReduceProd": ("prod", _WIDE, lambda x, axes: np.asarray(x.prod(axis=axes, keepdims=True, dtype=x.dtype))),
-    "ReduceMax": ("max", _WIDE | _BYTES | BOOL, lambda x, axes: np.asarray(x.max(axis=axes, keepdims=True))),
-    "ReduceMin": ("min", _WIDE | _BYTES | BOOL, lambda x, axes: np.asarray(x.min(axis=axes, keepdims=True))),
+    "ReduceMax": ("max", _WIDE | _BYTES | BOOL, _largest),
+    "ReduceMin": ("min", _WIDE | _BYTES | BOOL, _least),
     "ReduceL1": ("l1", _WIDE, lambda x, axes: _sum(np.abs(x), axes)),
     "ReduceL2": ("l2", _WIDE, _root),
     "ReduceSumSquare": ("sum_square", _WIDE, lambda x, axes: _sum(np.square(x), axes)),

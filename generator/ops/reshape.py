@@ -136,10 +136,16 @@ def _identity(foreign: Any) -> None:
 
 @from_onnx("Dropout")
 def _dropout(foreign: Any) -> None:
-    if foreign.has(2) and bool(foreign.constant(2, "training_mode").reshape(())):
-        foreign.unsupported("training_mode=1")
-    if foreign.n_outputs > 1 and foreign.output_is_used(1):
-        foreign.unsupported("the output 'mask'")
+    """At inference, and with a ratio of 0, nothing is dropped. Source: ONNX Dropout-13."""
+    trains = foreign.has(2) and bool(foreign.constant(2, "training_mode").reshape(()))
+    if trains and not (foreign.has(1) and foreign.constant(1, "ratio").item() == 0):
+        foreign.unsupported("training_mode=1: it draws random numbers")
+    if foreign.output_is_used(1):
+        if foreign.opset < 10:
+            foreign.unsupported(f"the output 'mask', which operator set {foreign.opset} does not define")
+        shape = foreign.tensor(0).shape
+        mask = foreign.add_constant(f"{foreign.name}.mask", np.ones(shape, np.bool_))
+        foreign.emit("Reshape", [mask], final=1, shape=shape)
     _identity(foreign)
 
 
@@ -157,4 +163,5 @@ cases(
     Case("Identity", "plain", (given(3, 4),)),
     Case("Identity", "integers", (given(3, 4),), dtype="int32"),
     Case("Dropout", "inference", (given(3, 4),)),
+    Case("Dropout", "mask", (given(3, 4), np.float32(0.5), np.array(False)), opset=13, outputs=2),
 )

@@ -87,7 +87,7 @@ def _pool(node: Node, known: Channels) -> Bounds:
     """A pool or a resize never falls with any element: images of one value give the bounds, border included."""
     x, tensor = known.bounds_of(node.inputs[0]), known.graph.tensors[node.inputs[0]]
     values, which = np.unique(np.concatenate([x.low, x.high]), return_inverse=True)
-    images = np.broadcast_to(values, (*tensor.shape[:-1], len(values)))
+    images = np.broadcast_to(values, (1, *tensor.shape[1:-1], len(values)))  # all of a batch are the same
     results = _at(node, known, images).reshape(-1, len(values))
     low, high = results.min(axis=0)[which], results.max(axis=0)[which]
     return Bounds.of(low[: len(x.low)], high[len(x.low) :])

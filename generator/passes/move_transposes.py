@@ -99,6 +99,8 @@ def _into_weights(editor: Editor, node: Node, producers: dict[str, Node]) -> boo
 
 def _behind(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     """Put the node before the Transposes (or, if it is element-wise, before the Reshape) that it reads."""
+    if [name for name in node.outputs if name] != [node.outputs[0]]:  # what its other outputs become, no rule says
+        return False
     operands = node.inputs[: operator(node.op).data_inputs]
     variable = [(name, producers.get(name)) for name in operands if name and editor.tensors[name].data is None]
     if not variable:
@@ -114,7 +116,7 @@ def _behind(editor: Editor, node: Node, producers: dict[str, Node]) -> bool:
     rank = len(perm)
     inverse = tuple(int(axis) for axis in np.argsort(perm))
     moved = operator(node.op).permuted(node, inverse)
-    if moved is None:  # and its first output may be absent
+    if moved is None:
         return False
     shapes = [editor.tensors[name].shape for name in (*operands, node.output)]
     if len(shapes[-1]) != rank or any(len(shape) > rank for shape in shapes):
@@ -159,8 +161,8 @@ def _permuted_constant(editor: Editor, name: str, inverse: Shape, rank: int) -> 
 def _swap(editor: Editor, node: Node, inputs: tuple[str, ...], moved: Node, mover: Node) -> None:
     """Write `moved` on `inputs`, then what `mover` did, in place of `node`."""
     tensors = [editor.tensors[name] for name in inputs]
-    (result,) = operator(moved.op).infer(moved, tensors)
+    result, *others = operator(moved.op).infer(moved, tensors)
     between = editor.add_tensor(f"{node.output}.before", TensorType(result.shape, result.dtype))
     attrs = mover.attrs
-    after = Node(mover.op, f"{node.name}.{mover.op.lower()}", (between,), node.outputs, attrs)
-    editor.replace_node(node, [replace(moved, inputs=inputs, outputs=(between,)), after])
+    after = Node(mover.op, f"{node.name}.{mover.op.lower()}", (between,), (node.output,), attrs)
+    editor.replace_node(node, [replace(moved, inputs=inputs, outputs=(between, *("" for _ in others))), after])

@@ -63,7 +63,7 @@ def _follow(graph: Graph, known: Channels, read_by: Mapping[int, Reading], live:
         changed = False
         for node in reversed(graph.nodes):
             lanes = known.lanes[node.output]
-            if keep_one and not live[lanes].any():
+            if keep_one and lanes.size and not live[lanes].any():
                 live[lanes[0]] = changed = True
             reading = read_by.get(id(node))
             if reading is not None:

@@ -15,6 +15,7 @@ from edgewright.ops import operator
 
 MAX_STATES = 4000  # of the exact search
 _BEAM = 24
+MAX_BEAM_TRIES = 200_000  # a network of thousands of nodes, mostly an unrolled loop, stays in the order it has
 
 
 @dataclass(frozen=True)
@@ -157,11 +158,15 @@ def _exact(problem: _Problem, limit: int) -> list[int] | None:
 
 
 def _beam(problem: _Problem) -> list[int] | None:
-    """A good order, keeping the sets with the lowest peaks among those of as many nodes."""
+    """A good order, keeping the sets with the lowest peaks among those of as many nodes; None if that takes long."""
     came: dict[int, tuple[int, int] | None] = {0: None}
     front: dict[int, tuple[int, int]] = {0: (0, 0)}  # set -> peak, live
     ready = {0: problem.first}
+    tries = 0
     for _ in range(problem.nodes):
+        tries += sum(map(len, ready.values()))
+        if tries > MAX_BEAM_TRIES:
+            return None
         following: dict[int, tuple[int, int]] = {}
         for done, (peak, live) in front.items():
             for node in ready[done]:

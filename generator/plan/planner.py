@@ -128,12 +128,7 @@ def make_plan(
     """
     options = PlanOptions(options) if isinstance(options, str) else options
     core = core or Core()
-    for tensor in graph.tensors.values():
-        if tensor.size_bytes > MAX_TENSOR_BYTES:
-            raise MemoryPlanError(
-                f"tensor '{tensor.name}' of shape {list(tensor.shape)} takes {tensor.size_bytes:,} B; "
-                f"the kernels count in 32 bits, up to {MAX_TENSOR_BYTES:,} B"
-            )
+    check_tensor_sizes(graph)
     if "dsp" in core.features or "mve" in core.features:
         graph = choose_signedness(graph, DType.U8 if core.prefers_unsigned else DType.S8)
     graph = best_order(graph)
@@ -144,6 +139,16 @@ def make_plan(
     except SharedPlaceError:  # without overlays fewer tensors share bytes
         options = replace(options, overlay=False)
         return finish(choose_draft(_best_views(graph, chooser, options)), placement)
+
+
+def check_tensor_sizes(graph: Graph) -> None:
+    """Raise MemoryPlanError for a tensor that no kernel can count through. Passes may make one as large, or smaller."""
+    for tensor in graph.tensors.values():
+        if tensor.size_bytes > MAX_TENSOR_BYTES:
+            raise MemoryPlanError(
+                f"tensor '{tensor.name}' of shape {list(tensor.shape)} takes {tensor.size_bytes:,} B; "
+                f"the kernels count in 32 bits, up to {MAX_TENSOR_BYTES:,} B"
+            )
 
 
 def finish(draft: Draft, placement: Placement | None = None) -> Plan:

@@ -99,9 +99,12 @@ class _Forest:
 def make_program(graph: Graph, *, arena_ports: bool = False, join_concats: bool = True) -> Program:
     """Return the work of a graph in its order, with views found.
 
-    `arena_ports`: graph inputs and outputs are in the arena. `join_concats`: producers write into a Concat's result.
+    `arena_ports`: graph inputs and outputs are in the arena, but for outputs without elements. `join_concats`:
+    producers write into a Concat's result.
     """
-    ports = {} if arena_ports else {**dict.fromkeys(graph.inputs, "input"), **dict.fromkeys(graph.outputs, "output")}
+    ports = {**dict.fromkeys(graph.inputs, "input"), **dict.fromkeys(graph.outputs, "output")}
+    if arena_ports:
+        ports = {name: kind for name, kind in ports.items() if not graph.tensors[name].elements}
     constants = {name for name, tensor in graph.tensors.items() if tensor.data is not None}
     fixed = {*graph.inputs, *graph.outputs, *constants}
     forest = _Forest()
@@ -117,14 +120,17 @@ def make_program(graph: Graph, *, arena_ports: bool = False, join_concats: bool 
         if kind == "arena":
             sizes[root] = tensors[root].size_bytes
     wide = Graph(graph.name, graph.nodes, tensors, graph.inputs, graph.outputs)
-    held = (graph.inputs, graph.outputs) if arena_ports else ((), ())
+    outputs = tuple(name for name in graph.outputs if tensors[name].elements)
+    held = (graph.inputs, outputs) if arena_ports else ((), ())
     return Program(wide, tuple(work), storage, sizes, *held)
 
 
 def _viewed(
     node: Node, graph: Graph, forest: _Forest, fixed: set[str], tensors: dict[str, Tensor], join_concats: bool
 ) -> list[Work]:
-    """What is left to do of a node once views are taken; enters them into the forest."""
+    """What is left to do of a node once views are taken; enters them into the forest. Nothing, for no elements."""
+    if not any(tensors[name].size_bytes for name in node.outputs if name):
+        return []
     if node.op == "Reshape":
         source, result = forest.find(node.inputs[0]), node.output
         if result not in fixed:
