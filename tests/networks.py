@@ -43,14 +43,18 @@ def case_model(case: Case) -> onnx.ModelProto:
             inputs.append(helper.make_tensor_value_info(name, fixed_type, item.values.shape))
         elif item is not None:
             initializers.append(numpy_helper.from_array(np.asarray(item), name))
-    attrs = dict(case.attrs)
+    attrs = {key: numpy_helper.from_array(v) if isinstance(v, np.ndarray) else v for key, v in case.attrs.items()}
     if case.op_type in ("Cast", "BitCast"):
         attrs["to"] = helper.np_dtype_to_tensor_dtype(np.dtype(attrs["to"]))
     outputs = [f"out{i}" for i in range(case.outputs)]
     domain, _, op_type = case.op_type.rpartition(".")
-    node = helper.make_node(op_type, names, outputs, name="node", domain=domain, **attrs)
-    model = make_model([node], inputs, outputs, initializers, case.opset)
-    if not all(output.type.tensor_type.HasField("shape") for output in model.graph.output):  # which onnx cannot infer
+    nodes = [helper.make_node(op_type, names, outputs, name="node", domain=domain, **attrs)]
+    if not inputs:  # nothing but constants: a model has an input
+        inputs, outputs = [value("other", [2])], [*outputs, "same"]
+        nodes.append(helper.make_node("Identity", ["other"], ["same"], name="identity"))
+    model = make_model(nodes, inputs, outputs, initializers, case.opset)
+    known = all(output.type.tensor_type.HasField("shape") for output in model.graph.output)
+    if not known or domain == "ai.onnx.ml":  # which onnx cannot infer
         graph = imported(model).graph
         tensors = [graph.tensors[name] for name in graph.outputs]
         types = [helper.np_dtype_to_tensor_dtype(t.dtype.numpy) for t in tensors]
@@ -64,7 +68,8 @@ def make_model(
     initializers: Sequence[onnx.TensorProto] = (), opset: int = 17, output_shape: Sequence[int] | None = None,
 ) -> onnx.ModelProto:  # fmt: skip
     graph = helper.make_graph(nodes, "net", inputs, [], list(initializers))
-    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in {n.domain for n in nodes} if d)]
+    domains = {n.domain: 5 if n.op_type == "TreeEnsemble" else 3 if n.domain == "ai.onnx.ml" else 1 for n in nodes}
+    opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, v) for d, v in domains.items() if d)]
     model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
     if output_shape is not None:
         model.graph.output.extend(value(output, output_shape) for output in outputs)

@@ -133,3 +133,28 @@ def _normalize(writer: Writer, node: Node, inputs: Sequence[str], outputs: Seque
 
 
 EXPORTERS.update(TopK=_topk, Normalize=_normalize)
+
+
+@exports("Spectrum")
+def _spectrum(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    """DFT, or STFT where it has a step or a window."""
+    rule, a = operator("Spectrum"), node.attrs
+    onesided, inverse = (int(rule.attr(node, key)) for key in ("onesided", "inverse"))
+    length = writer.constant(f"{output}_length", np.array(a["length"], np.int64))
+    if rule.attr(node, "step"):
+        step = writer.constant(f"{output}_step", np.array(a["step"], np.int64))
+        window = inputs[1] if len(inputs) > 1 else ""
+        writer.add("STFT", (inputs[0], step, window, length), output, node.name, onesided=onesided)
+        return
+    if onesided and inverse:
+        raise UnsupportedError(f"{describe(node)}: operator set {writer.opset} gives no real numbers of a spectrum")
+    if writer.opset >= 20:
+        axis = writer.constant(f"{output}_axis", np.array(a["axis"], np.int64))
+        writer.add("DFT", (inputs[0], length, axis), output, node.name, onesided=onesided, inverse=inverse)
+    else:
+        writer.add("DFT", (inputs[0], length), output, node.name, axis=a["axis"], onesided=onesided, inverse=inverse)
+
+
+@exports("Trees", "Lookup", "Support")
+def _of_another_domain(writer: Writer, node: Node, inputs: Sequence[str], output: str) -> None:
+    raise UnsupportedError(f"{describe(node)}: ONNX has it in ai.onnx.ml alone")

@@ -396,5 +396,6 @@ def _is_known(proto: onnx.NodeProto, scope: Scope) -> bool:
 
 
 def _no_such_operator(proto: onnx.NodeProto) -> str:
-    reason = REFUSED.get(proto.op_type) if own_domain(proto.domain) == "" else None
-    return reason or f"operator {proto.domain + '.' if proto.domain else ''}{proto.op_type}"
+    domain = own_domain(proto.domain)
+    name = f"{domain}.{proto.op_type}" if domain else proto.op_type
+    return REFUSED.get(name) or f"operator {name}"

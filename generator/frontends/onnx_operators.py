@@ -14,6 +14,8 @@ from edgewright.errors import UnsupportedError
 from edgewright.ir import Array, DType, Graph, Node
 from edgewright.ops import Operator
 from edgewright.ops.core import FREE, describe
+from edgewright.ops.recurrent import float_rule
+from edgewright.ops.recurrent_activations import as_attributes
 
 
 class Writer(Protocol):
@@ -307,11 +309,15 @@ def _recurrent(writer: Writer, node: Node, inputs: Sequence[str], outputs: Seque
     if not math.isinf(a.get("clip", math.inf)):
         attrs["clip"] = float(a["clip"])
     attrs.update({key: int(a[key]) for key in ("input_forget", "linear_before_reset") if a.get(key)})
-    operands = [*inputs[:4], "", *inputs[4:]] if len(inputs) > 4 else inputs  # ONNX has sequence_lens there
+    rule = float_rule(node.op)
+    if rule.attr(node, "activations") is not None:
+        attrs.update(as_attributes(rule.activations(node)))
+    own = 4 + (3 if node.op == "LSTM" else 1)  # ONNX has sequence_lens before the states, and not behind them
+    operands = [*inputs[:4], *(inputs[own:] or [""]), *inputs[4:own]] if len(inputs) > 4 else inputs
     writer.add_all(node.op, operands, outputs, node.name, **attrs)
 
 
-EXPORTERS.update(LSTM=_recurrent, GRU=_recurrent)
+EXPORTERS.update(RNN=_recurrent, LSTM=_recurrent, GRU=_recurrent)
 
 
 @exports("Cast", "BitCast")

@@ -14,7 +14,7 @@ import numpy as np
 
 from edgewright.errors import ShapeError
 from edgewright.ir import DType
-from edgewright.ops.core import Case, cases, from_onnx, given, weights
+from edgewright.ops.core import Case, cases, from_onnx, given, operator, weights
 from edgewright.ops.linear import matmul_for
 
 
@@ -97,7 +97,7 @@ class _Term:
         return term
 
     def summed(self, needed: str) -> _Term:
-        """Without the axes that are not `needed`."""
+        """Without the axes that are not `needed`: summed over them."""
         gone = [letter for letter in self.letters if letter not in needed]
         if not gone:
             return self
@@ -135,16 +135,20 @@ def _joined(a: _Term, b: _Term, needed: str) -> _Term:
     if not summed:
         letters = both + left + right
         return _Term(foreign, foreign.emit("Mul", [a.spread(letters), b.spread(letters)]), letters)
+    letters = both + left + right
+    dtype = foreign.type_of(a.tensor).dtype
+    if dtype not in operator(matmul_for(dtype)).dtypes | {DType.F16, DType.BF16}:  # these are refused, and widened
+        products = foreign.emit("Mul", [a.spread(letters + summed), b.spread(letters + summed)])
+        return _Term(foreign, products, letters + summed).summed(letters)
     m, k, n = (math.prod(sizes[letter] for letter in group) for group in (left, summed, right))
     batch = tuple(sizes[letter] for letter in both)
     product = foreign.emit(
-        matmul_for(foreign.type_of(a.tensor).dtype),
+        matmul_for(dtype),
         [
             a.ordered(both + left + summed).reshaped(*batch, m, k),
             b.ordered(both + summed + right).reshaped(*batch, k, n),
         ],
     )
-    letters = both + left + right
     return _Term(foreign, _Term(foreign, product, "").reshaped(*(sizes[letter] for letter in letters)), letters)
 
 
@@ -178,5 +182,7 @@ cases(
     Case("Einsum", "diagonal", (given(4, 2, 4),), {"equation": "iji->ij"}),
     Case("Einsum", "outer", (given(3), given(4)), {"equation": "i,j->ij"}),
     Case("Einsum", "three", (given(2, 3), given(3, 4), given(4, 2)), {"equation": "ij,jk,kl->il"}),
+    Case("Einsum", "float64", (given(3, 4), given(4, 5)), {"equation": "ij,jk->ik"}, dtype="float64", slow=True),
+    Case("Einsum", "int32", (given(2, 3, 4), given(2, 4)), {"equation": "bij,bj->b"}, dtype="int32", slow=True),
     Case("Einsum", "product", (given(2, 3), given(2, 3)), {"equation": "ij,ij->i"}),
 )

@@ -28,6 +28,7 @@ from edgewright.ops.recurrent import (
     Sizes,
     by_steps,
     check_shape,
+    float_rule,
     sizes_of,
     sizes_of_arrays,
     state_in,
@@ -265,7 +266,7 @@ def _prepared(match: IntegerMatch, gates: int) -> _Prepared | None:
     node, output = match.node, match.output
     x = match.quantized(0)
     state_only = match.which == 1
-    if x is None or match.which > 1 or (state_only and match.is_used(0)) or node.attrs.get("clip", np.inf) != np.inf:
+    if x is None or match.which > 1 or (state_only and match.is_used(0)) or not float_rule(node.op).is_plain(node):
         return None
     if (output.act_min, output.act_max) != limits(output.dtype):
         return None  # a clamp behind Y does not act on the state
@@ -293,7 +294,7 @@ def _initial(match: IntegerMatch, index: int) -> str:
 def _lstm(match: IntegerMatch) -> bool:
     node, output = match.node, match.output
     found = _prepared(match, 4)
-    if found is None or (len(node.inputs) > 6 and node.inputs[6]) or node.attrs.get("input_forget", False):
+    if found is None:
         return False
     bias = found.bias[0] + found.bias[1]
     numbers = _fixed_point((found.w, found.r), bias)

@@ -1,4 +1,4 @@
-"""Recurrent layers: LSTM and GRU in float32, with ONNX's default activations.
+"""Recurrent layers: RNN, LSTM and GRU in float32. The ways in from ONNX are in recurrent_import.py.
 
 Layout as ONNX has it: 0 is x [steps, batch, input], Y [steps, directions, batch, hidden], states [directions, batch,
 hidden]; 1 has the batch first: [batch, steps, input], [batch, steps, directions, hidden], [batch, directions, hidden].
@@ -7,27 +7,25 @@ hidden]; 1 has the batch first: [batch, steps, input], [batch, steps, directions
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
-from edgewright.errors import ShapeError
-from edgewright.ir import Array, Graph, Node, Shape, Tensor, TensorType
+from edgewright.errors import InternalError, ShapeError
+from edgewright.ir import Array, DType, Graph, Node, Shape, Tensor, TensorType
 from edgewright.ops.core import (
     SCRATCH,
-    Case,
     KernelCall,
     Operator,
     ParamValue,
-    cases,
+    check_same_type,
     describe,
-    from_onnx,
-    given,
+    operator,
     required,
-    weights,
 )
+from edgewright.ops.recurrent_activations import Activation, activate, activation_params, defaults
 
 DIRECTIONS = ("forward", "reverse", "bidirectional")
 
@@ -119,16 +117,30 @@ def states_out(y: Array, last: Sequence[Array], layout: int) -> list[Array]:
     return [y.transpose(2, 0, 1, 3), *(state.swapaxes(0, 1) for state in last)]
 
 
-def _sigmoid(x: Array) -> Array:
-    with np.errstate(over="ignore"):
-        return np.asarray(1 / (1 + np.exp(-x)))
+class FloatRecurrent(Operator):
+    """What the float layers share: a loop over directions and steps. The last input is the sequences' lengths.
 
-
-class _Recurrent(Operator):
-    """What the float layers share."""
+    A sequence that is shorter than all steps has rows of 0 in Y behind its end; its last state is that of its own last
+    step, and 0 where it has no step. In reverse it begins at its own end.
+    """
 
     gates: ClassVar[int]
+    states: ClassVar[int] = 1  # h, and an LSTM's c
+    own_rows: ClassVar[int]  # rows of `hidden` floats that the kernel keeps beside the gates
+    default_activations: ClassVar[tuple[str, ...]]
     kernel: ClassVar[str]
+
+    def activations(self, node: Node) -> tuple[Activation, ...]:
+        """Those of the node, each direction's after the other."""
+        directions = 2 if node.attrs["direction"] == "bidirectional" else 1
+        found: tuple[Activation, ...] | None = self.attr(node, "activations")
+        return found or defaults(self.default_activations * directions)
+
+    def is_plain(self, node: Node) -> bool:
+        """Whether the layer has none of the options that only the float one has."""
+        special = node.attrs.get("input_forget", False) or node.attrs.get("clip", math.inf) != math.inf
+        optional = node.inputs[4 + self.states :]  # peepholes and lengths
+        return not special and not any(optional) and self.attr(node, "activations") is None
 
     def _sizes(self, node: Node, tensors: Sequence[Tensor | None]) -> Sizes:
         x, w, r = (required(tensor, node, name) for tensor, name in zip(tensors, "XWR", strict=False))
@@ -143,217 +155,172 @@ class _Recurrent(Operator):
         """Inputs with None (or "") for those left out at the end."""
         return [*values, *[None] * (self.arity[1] - len(values))]
 
-    def _calls(
-        self, node: Node, graph: Graph, scratch_rows: int, extra: Mapping[str, ParamValue]
-    ) -> tuple[KernelCall, ...]:
+    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
+        """Shapes: W [directions, gates * hidden, input], R [.., .., hidden], B [directions, 2 * gates * hidden]."""
+        sizes, layout = self._sizes(node, inputs), node.attrs["layout"]
+        rest = self._inputs(inputs)[3:]
+        bias, states, lengths = rest[0], rest[1 : 1 + self.states], rest[-1]
+        state = sizes.state_shape(layout)
+        check_shape(node, bias, (sizes.directions, 2 * self.gates * sizes.hidden), "bias")
+        for tensor, what in zip(states, ("initial_h", "initial_c"), strict=False):
+            check_shape(node, tensor, state, what)
+        if lengths is not None and lengths.type != TensorType((sizes.batch,), DType.S32):
+            raise ShapeError(f"{describe(node)}: sequence_lens is {lengths.dtype.value} {list(lengths.shape)}")
+        check_same_type(node, *self._inputs(inputs)[:-1])
+        dtype = required(inputs[0], node, "X").dtype
+        return [TensorType(shape, dtype) for shape in (sizes.y_shape(layout), *[state] * self.states)]
+
+    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
+        """By numpy, step by step."""
+        x, w, r, bias, *rest = self._inputs(inputs)
+        layout = node.attrs["layout"]
+        x = by_steps(x, layout)
+        sizes = sizes_of_arrays(x, w, r)
+        lengths = np.full(sizes.batch, sizes.steps) if rest[-1] is None else np.clip(rest[-1], 0, sizes.steps)
+        last = [np.array(state_in(state, sizes, layout, x.dtype)) for state in rest[: self.states]]
+        y = np.zeros(sizes.y_shape(0), x.dtype)
+        each = len(self.default_activations)
+        b = np.zeros((sizes.directions, 2 * self.gates * sizes.hidden), x.dtype) if bias is None else bias
+        for d in range(sizes.directions):
+            functions = self.activations(node)[d * each : (d + 1) * each]
+            cell = _Cell(node, w[d], r[d], b[d].reshape(2, -1), rest, d, functions)
+            for n, length in enumerate(lengths):
+                states = [state[d, n : n + 1] * (length > 0) for state in last]
+                order = range(length)
+                backwards = d == 1 or node.attrs["direction"] == "reverse"
+                for t in reversed(order) if backwards else order:
+                    states = self.step(x[t, n : n + 1], states, cell)
+                    y[t, d, n] = states[0][0]
+                for state, value in zip(last, states, strict=True):
+                    state[d, n] = value[0]
+        return states_out(y, last, layout)
+
+    def step(self, x: Array, states: Sequence[Array], cell: _Cell) -> list[Array]:
+        """The next states. Shapes: x [1, input], states [1, hidden]."""
+        raise NotImplementedError
+
+    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
+        """One call; scratch holds the gates, the states, and what the kernel has beside them."""
         sizes = self._sizes(node, [graph.tensors[name] for name in node.inputs[:3]])
         arguments = [name or None for name in self._inputs(node.inputs)]
-        params = {**sizes.params(node), "clip": float(self.attr(node, "clip")), **extra}
+        flags = {key: int(node.attrs.get(key, False)) for key in ("input_forget", "linear_before_reset")}
+        params = {
+            **sizes.params(node), "clip": float(self.attr(node, "clip")), **flags,
+            **activation_params(self.activations(node), sizes.directions),
+        }  # fmt: skip
+        rows = self.gates + self.states + self.own_rows
         return (
             KernelCall(
                 self.kernel, f"recurrent/{self.kernel}.h", "ew_recurrent_f32_params", params,
-                (*arguments, SCRATCH, *(name or None for name in node.outputs)), scratch_rows * sizes.hidden * 4,
+                (*arguments, SCRATCH, *(name or None for name in node.outputs)), rows * sizes.hidden * 4,
             ),
         )  # fmt: skip
 
 
-class LSTM(_Recurrent):
-    """Long short-term memory. Source: ONNX LSTM-22. Inputs: X, W, R, B, initial_h, initial_c, P; outputs: Y, Y_h, Y_c.
+def float_rule(op: str) -> FloatRecurrent:
+    """The rule of RNN, LSTM or GRU."""
+    rule = operator(op)
+    if not isinstance(rule, FloatRecurrent):
+        raise InternalError(f"{op} is no float recurrent layer")
+    return rule
 
-    Gates are in ONNX's order: input, output, forget, cell.
+
+@dataclass(frozen=True, eq=False)
+class _Cell:
+    """What one direction of a layer computes with. Shapes: w [rows, input], r [rows, hidden], bias [2, rows]."""
+
+    node: Node
+    w: Array
+    r: Array
+    bias: Array
+    rest: Sequence[Array | None]  # the inputs behind the bias
+    direction: int
+    functions: Sequence[Activation]
+
+    def clipped(self, x: Array, which: int) -> Array:
+        """An activation of a sum."""
+        clip = self.node.attrs.get("clip", math.inf)
+        return activate(np.clip(x, -clip, clip), self.functions[which])
+
+
+class RNN(FloatRecurrent):
+    """A plain recurrent layer. Source: ONNX RNN-22. Inputs: X, W, R, B, initial_h, lengths; outputs: Y, Y_h."""
+
+    name = "RNN"
+    arity = (3, 6)
+    attributes = {"direction": "forward", "layout": 0, "clip": math.inf, "activations": None}
+    gates = 1
+    own_rows = 0
+    default_activations = ("Tanh",)
+    kernel = "ew_rnn_f32"
+
+    def step(self, x: Array, states: Sequence[Array], cell: _Cell) -> list[Array]:
+        """h' = f(W x + R h + b)."""
+        return [cell.clipped(x @ cell.w.T + states[0] @ cell.r.T + cell.bias.sum(axis=0), 0)]
+
+
+class LSTM(FloatRecurrent):
+    """Long short-term memory. Source: ONNX LSTM-22.
+
+    Inputs: X, W, R, B, initial_h, initial_c, P [directions, 3 hidden], lengths; outputs: Y, Y_h, Y_c. Gates are in
+    ONNX's order: input, output, forget, cell.
     """
 
     name = "LSTM"
-    arity = (3, 7)
-    attributes = {"direction": "forward", "layout": 0, "clip": math.inf, "input_forget": False}
+    arity = (3, 8)
+    attributes = {
+        "direction": "forward", "layout": 0, "clip": math.inf, "input_forget": False, "activations": None,
+    }  # fmt: skip
     gates = 4
+    states = 2
+    own_rows = 0
+    default_activations = ("Sigmoid", "Tanh", "Tanh")
     kernel = "ew_lstm_f32"
 
     def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
-        """Shapes: W [directions, 4 hidden, input], R [directions, 4 hidden, hidden], B [directions, 8 hidden]."""
-        sizes, layout = self._sizes(node, inputs), node.attrs["layout"]
-        _, _, _, bias, h, c, peepholes = self._inputs(inputs)
-        state = sizes.state_shape(layout)
-        check_shape(node, bias, (sizes.directions, 8 * sizes.hidden), "bias")
-        check_shape(node, h, state, "initial_h")
-        check_shape(node, c, state, "initial_c")
+        """Shapes: as the others, and peepholes."""
+        sizes, peepholes = self._sizes(node, inputs), self._inputs(inputs)[6]
         check_shape(node, peepholes, (sizes.directions, 3 * sizes.hidden), "peephole weights")
-        dtype = required(inputs[0], node, "X").dtype
-        return [TensorType(shape, dtype) for shape in (sizes.y_shape(layout), state, state)]
+        return super().infer(node, inputs)
 
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        """By numpy, step by step."""
-        x, w, r, bias, h0, c0, peepholes = self._inputs(inputs)
-        layout, clip = node.attrs["layout"], self.attr(node, "clip")
-        x = by_steps(x, layout)
-        sizes = sizes_of_arrays(x, w, r)
-        h, c = (np.array(state_in(state, sizes, layout, x.dtype)) for state in (h0, c0))
-        y = np.zeros(sizes.y_shape(0), x.dtype)
-        for d, order in enumerate(steps_in_order(node, sizes)):
-            b = np.zeros(4 * sizes.hidden, x.dtype) if bias is None else bias[d].reshape(2, -1).sum(axis=0)
-            p = np.zeros((3, sizes.hidden), x.dtype) if peepholes is None else peepholes[d].reshape(3, -1)
-            for t in order:
-                i, o, f, g = np.split(x[t] @ w[d].T + h[d] @ r[d].T + b, 4, axis=1)
-                i, f = (np.clip(v, -clip, clip) for v in (i + p[0] * c[d], f + p[2] * c[d]))
-                i = _sigmoid(i)
-                f = 1 - i if self.attr(node, "input_forget") else _sigmoid(f)
-                c[d] = f * c[d] + i * np.tanh(np.clip(g, -clip, clip))
-                h[d] = _sigmoid(np.clip(o + p[1] * c[d], -clip, clip)) * np.tanh(c[d])
-                y[t, d] = h[d]
-        return states_out(y, (h, c), layout)
-
-    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
-        """One call; scratch holds the four gates, the state and the cell."""
-        extra: dict[str, ParamValue] = {"input_forget": int(self.attr(node, "input_forget")), "linear_before_reset": 0}
-        return self._calls(node, graph, 6, extra)
+    def step(self, x: Array, states: Sequence[Array], cell: _Cell) -> list[Array]:
+        """The gates, the new cell, and the new state of it."""
+        h, c = states
+        peepholes = cell.rest[2]
+        p = np.zeros((3, 1), x.dtype) if peepholes is None else peepholes[cell.direction].reshape(3, -1)
+        i, o, f, g = np.split(x @ cell.w.T + h @ cell.r.T + cell.bias.sum(axis=0), 4, axis=1)
+        i, f = cell.clipped(i + p[0] * c, 0), cell.clipped(f + p[2] * c, 0)
+        if cell.node.attrs.get("input_forget", False):
+            f = 1 - i
+        c = f * c + i * cell.clipped(g, 1)
+        return [cell.clipped(o + p[1] * c, 0) * activate(c, cell.functions[2]), c]
 
 
-class GRU(_Recurrent):
-    """Gated recurrent unit. Source: ONNX GRU-22. Inputs: X, W, R, B, initial_h; outputs: Y, Y_h.
+class GRU(FloatRecurrent):
+    """Gated recurrent unit. Source: ONNX GRU-22. Inputs: X, W, R, B, initial_h, lengths; outputs: Y, Y_h.
 
     Gates are in ONNX's order: update, reset, candidate.
     """
 
     name = "GRU"
-    arity = (3, 5)
-    attributes = {"direction": "forward", "layout": 0, "clip": math.inf, "linear_before_reset": False}
+    arity = (3, 6)
+    attributes = {
+        "direction": "forward", "layout": 0, "clip": math.inf, "linear_before_reset": False, "activations": None,
+    }  # fmt: skip
     gates = 3
+    own_rows = 1  # a product
+    default_activations = ("Sigmoid", "Tanh")
     kernel = "ew_gru_f32"
 
-    def infer(self, node: Node, inputs: Sequence[Tensor | None]) -> list[TensorType]:
-        """Shapes: W [directions, 3 hidden, input], R [directions, 3 hidden, hidden], B [directions, 6 hidden]."""
-        sizes, layout = self._sizes(node, inputs), node.attrs["layout"]
-        _, _, _, bias, h = self._inputs(inputs)
-        state = sizes.state_shape(layout)
-        check_shape(node, bias, (sizes.directions, 6 * sizes.hidden), "bias")
-        check_shape(node, h, state, "initial_h")
-        dtype = required(inputs[0], node, "X").dtype
-        return [TensorType(shape, dtype) for shape in (sizes.y_shape(layout), state)]
-
-    def evaluate(self, node: Node, inputs: Sequence[Array | None]) -> list[Array]:
-        """By numpy, step by step."""
-        x, w, r, bias, h0 = self._inputs(inputs)
-        layout, clip = node.attrs["layout"], self.attr(node, "clip")
-        x = by_steps(x, layout)
-        sizes = sizes_of_arrays(x, w, r)
-        n = sizes.hidden
-        h = np.array(state_in(h0, sizes, layout, x.dtype))
-        y = np.zeros(sizes.y_shape(0), x.dtype)
-        for d, order in enumerate(steps_in_order(node, sizes)):
-            wb, rb = np.zeros((2, 3 * n), x.dtype) if bias is None else bias[d].reshape(2, -1)
-            for t in order:
-                wx = x[t] @ w[d].T + wb
-                gates = wx[:, : 2 * n] + h[d] @ r[d, : 2 * n].T + rb[: 2 * n]
-                update, reset = np.split(_sigmoid(np.clip(gates, -clip, clip)), 2, axis=1)
-                if self.attr(node, "linear_before_reset"):
-                    inner = reset * (h[d] @ r[d, 2 * n :].T + rb[2 * n :])
-                else:
-                    inner = (reset * h[d]) @ r[d, 2 * n :].T + rb[2 * n :]
-                candidate = np.tanh(np.clip(wx[:, 2 * n :] + inner, -clip, clip))
-                h[d] = (1 - update) * candidate + update * h[d]
-                y[t, d] = h[d]
-        return states_out(y, (h,), layout)
-
-    def lower(self, node: Node, graph: Graph) -> tuple[KernelCall, ...]:
-        """One call; scratch holds the three gates, a product and the state."""
-        linear = int(self.attr(node, "linear_before_reset"))
-        return self._calls(node, graph, 5, {"input_forget": 0, "linear_before_reset": linear})
-
-
-def _attributes(foreign: Any, activations: tuple[str, ...]) -> dict[str, Any]:
-    """The attributes that both layers have; what no kernel does is refused."""
-    direction, layout = foreign.attrs.get("direction", "forward"), int(foreign.attrs.get("layout", 0))
-    if direction not in DIRECTIONS:
-        raise ShapeError(f"direction '{direction}' is none of {', '.join(DIRECTIONS)}")
-    wanted = activations * (2 if direction == "bidirectional" else 1)
-    names = tuple(n.decode() if isinstance(n, bytes) else str(n) for n in foreign.attrs.get("activations", ()))
-    if names and tuple(n.lower() for n in names) != tuple(n.lower() for n in wanted):
-        foreign.unsupported(f"activations {', '.join(names)}; the kernels have {', '.join(wanted)}")
-    if foreign.has(4):
-        lengths, steps = foreign.constant(4, "sequence_lens"), foreign.tensor(0).shape[layout]
-        if (lengths != steps).any():
-            foreign.unsupported(f"sequence_lens {lengths.reshape(-1).tolist()} other than all {steps} steps")
-    hidden = foreign.tensor(2).shape[-1]
-    if foreign.attrs.get("hidden_size", hidden) != hidden:
-        raise ShapeError(f"hidden_size {foreign.attrs['hidden_size']} and R {list(foreign.tensor(2).shape)} do not fit")
-    clip = float(foreign.attrs.get("clip", math.inf))
-    if not clip > 0:
-        raise ShapeError(f"clip {clip} is not a positive number")
-    return {"direction": direction, "layout": layout, "clip": clip}
-
-
-def _inputs(foreign: Any, indices: Sequence[int]) -> list[str]:
-    return [foreign.tensor(i).name if foreign.has(i) else "" for i in indices]
-
-
-@from_onnx("LSTM")
-def _lstm(foreign: Any) -> None:
-    attrs = _attributes(foreign, ("Sigmoid", "Tanh", "Tanh"))
-    coupled = bool(foreign.attrs.get("input_forget", 0))
-    foreign.emit_all("LSTM", _inputs(foreign, (0, 1, 2, 3, 5, 6, 7)), input_forget=coupled, **attrs)
-
-
-@from_onnx("GRU")
-def _gru(foreign: Any) -> None:
-    attrs = _attributes(foreign, ("Sigmoid", "Tanh"))
-    linear = bool(foreign.attrs.get("linear_before_reset", 0))
-    foreign.emit_all("GRU", _inputs(foreign, (0, 1, 2, 3, 5)), linear_before_reset=linear, **attrs)
-
-
-def _case(
-    op: str, name: str, gates: int, *, steps: int = 5, batch: int = 1, x: int = 3, hidden: int = 4, d: int = 1,
-    bias: bool = True, states: Sequence[Any] = (), outputs: int = 1, opset: int = 17, **attrs: Any,
-) -> Case:  # fmt: skip
-    """A node with seeded weights; `states` are inputs 5 and on, as functions of the state's shape."""
-    layout = attrs.get("layout", 0)
-    w, r = weights(d, gates * hidden, x), weights(d, gates * hidden, hidden, seed=2)
-    b = weights(d, 2 * gates * hidden, seed=3) if bias else None
-    state = (d, batch, hidden) if layout == 0 else (batch, d, hidden)
-    data = given(steps, batch, x) if layout == 0 else given(batch, steps, x)
-    inputs = (data, w, r, b, *([None, *(make(state) for make in states)] if states else []))
-    return Case(op, name, inputs, {"hidden_size": hidden, **attrs}, opset=opset, outputs=outputs)
-
-
-def _given(shape: Shape) -> Shape:
-    return given(*shape)
-
-
-def _none(shape: Shape) -> None:
-    return None
-
-
-def _fixed(seed: int) -> Callable[[Shape], Array]:
-    return lambda shape: weights(*shape, seed=seed)
-
-
-def _peepholes(shape: Shape) -> Array:
-    return weights(shape[0], 3 * shape[2], seed=6)
-
-
-_BOTH: dict[str, Any] = {"d": 2, "direction": "bidirectional"}
-_SHORT: dict[str, Any] = {"activations": ["Sigmoid", "Tanh"]}
-
-cases(
-    _case("LSTM", "plain", 4),
-    _case("LSTM", "outputs", 4, outputs=3),
-    _case("LSTM", "no_bias", 4, bias=False, opset=7),
-    _case("LSTM", "batch", 4, batch=3, hidden=5, outputs=3),
-    _case("LSTM", "reverse", 4, direction="reverse", outputs=3),
-    _case("LSTM", "bidirectional", 4, batch=2, outputs=3, **_BOTH),
-    _case("LSTM", "initial", 4, states=(_given, _fixed(5)), outputs=3),
-    _case("LSTM", "initial_c", 4, states=(_none, _given), outputs=3, opset=14),
-    _case("LSTM", "peepholes", 4, batch=2, states=(_fixed(4), _fixed(5), _peepholes), outputs=3),
-    _case("LSTM", "clip", 4, clip=0.25, outputs=3),
-    _case("LSTM", "input_forget", 4, input_forget=1, outputs=3),
-    _case("LSTM", "layout", 4, batch=2, layout=1, outputs=3, hidden=8),
-    _case("LSTM", "one_unit", 4, steps=1, x=1, hidden=1, outputs=3),
-    _case("LSTM", "activations", 4, activations=["Sigmoid", "Tanh", "Tanh"]),
-    _case("GRU", "plain", 3),
-    _case("GRU", "outputs", 3, outputs=2, opset=7),
-    _case("GRU", "linear_before_reset", 3, linear_before_reset=1, outputs=2),
-    _case("GRU", "no_bias", 3, bias=False, linear_before_reset=1),
-    _case("GRU", "bidirectional", 3, batch=2, hidden=5, linear_before_reset=1, outputs=2, **_BOTH),
-    _case("GRU", "reverse", 3, direction="reverse", states=(_given,), outputs=2, opset=14),
-    _case("GRU", "clip", 3, clip=0.25, outputs=2, **_SHORT),
-    _case("GRU", "layout", 3, batch=2, layout=1, states=(_given,), outputs=2, hidden=8),
-)
+    def step(self, x: Array, states: Sequence[Array], cell: _Cell) -> list[Array]:
+        """The gates, the candidate, and the new state between it and the old one."""
+        (h,), n = states, cell.r.shape[1]
+        wx, rb = x @ cell.w.T + cell.bias[0], cell.bias[1]
+        gates = wx[:, : 2 * n] + h @ cell.r[: 2 * n].T + rb[: 2 * n]
+        update, reset = np.split(cell.clipped(gates, 0), 2, axis=1)
+        if cell.node.attrs.get("linear_before_reset", False):
+            inner = reset * (h @ cell.r[2 * n :].T + rb[2 * n :])
+        else:
+            inner = (reset * h) @ cell.r[2 * n :].T + rb[2 * n :]
+        candidate = cell.clipped(wx[:, 2 * n :] + inner, 1)
+        return [(1 - update) * candidate + update * h]

@@ -195,8 +195,8 @@ def _keeps_batch_axis(node: Node, graph: Graph) -> bool:
         )
     if node.op in ("ResizeNearest", "ResizeLinear"):
         return a["positions"][0] is None
-    if node.op in ("LSTM", "GRU") and a["layout"] != 1:
+    if node.op in ("RNN", "LSTM", "GRU") and a["layout"] != 1:
         return False
-    if node.op in ("Conv", "ConvTranspose", "FullyConnected", "LSTM", "GRU"):
+    if node.op in ("Conv", "ConvTranspose", "FullyConnected", "RNN", "LSTM", "GRU"):
         return len(variable) == 1 and node.inputs[0] == variable[0].name
     return len(variable) == 1

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from edgewright.ir import DType, Graph, Node
 from edgewright.ops import operator
 from edgewright.ops.q_core import FLOAT_RULES
+from edgewright.ops.recurrent import float_rule
 from edgewright.quantization.params import INT32_MAX
 from edgewright.quantization.prepare import main_output
 
@@ -123,8 +124,7 @@ def integer_operands(node: Node) -> tuple[str, ...]:
 def _is_plain_recurrent(node: Node, graph: Graph) -> bool:
     """Whether a recurrent layer has constant weights and none of the options that only the float one has."""
     constant = all(graph.constant(name) is not None for name in node.inputs[1:4] if name)
-    special = node.attrs.get("input_forget", False) or node.attrs.get("clip", math.inf) != math.inf
-    return constant and not special and not (node.op == "LSTM" and len(node.inputs) > 6 and node.inputs[6])
+    return constant and float_rule(node.op).is_plain(node)
 
 
 def is_fixed(node: Node | None) -> int | None:

@@ -11,6 +11,7 @@ static double logistic(double x)
 
 typedef struct {
     const float *x, *w, *r, *bias, *initial_h;
+    const int32_t *lengths;
     float *y, *y_h;
 } buffers;
 
@@ -60,12 +61,19 @@ static int check_one(const ew_recurrent_f32_params *p, const buffers *b, int32_t
 {
     const int32_t n = p->hidden, state = d * p->h_direction + batch * p->h_batch;
     double h[HIDDEN_MAX];
+    const int32_t wanted = b->lengths ? b->lengths[batch] : p->steps;
+    const int32_t length = wanted < 0 ? 0 : wanted < p->steps ? wanted : p->steps;
     int bad = 0;
     for (int32_t j = 0; j < n; ++j) {
-        h[j] = b->initial_h ? (double)b->initial_h[state + j] : 0.0;
+        h[j] = b->initial_h && length ? (double)b->initial_h[state + j] : 0.0;
     }
-    for (int32_t s = 0; s < p->steps; ++s) {
-        const int32_t t = (d ? 1 : p->backwards) ? p->steps - 1 - s : s;
+    for (int32_t t = length; b->y && t < p->steps; ++t) {
+        for (int32_t j = 0; j < n; ++j) {
+            bad += b->y[t * p->y_step + d * p->y_direction + batch * p->y_batch + j] != 0.0f;
+        }
+    }
+    for (int32_t s = 0; s < length; ++s) {
+        const int32_t t = (d ? 1 : p->backwards) ? length - 1 - s : s;
         step(p, b, d, b->x + t * p->x_step + batch * p->x_batch, h);
         for (int32_t j = 0; j < n; ++j) {
             bad += b->y && !test_close(b->y[t * p->y_step + d * p->y_direction + batch * p->y_batch + j], h[j], 2e-5);
@@ -81,7 +89,7 @@ typedef void kernel(const buffers *b, void *scratch, const ew_recurrent_f32_para
 
 static void run_any(const buffers *b, void *scratch, const ew_recurrent_f32_params *p)
 {
-    ew_gru_f32(b->x, b->w, b->r, b->bias, b->initial_h, scratch, b->y, b->y_h, p);
+    ew_gru_f32(b->x, b->w, b->r, b->bias, b->initial_h, b->lengths, scratch, b->y, b->y_h, p);
 }
 
 static float *maybe(int32_t count)
@@ -91,6 +99,7 @@ static float *maybe(int32_t count)
 
 static void check(const ew_recurrent_f32_params *p, kernel *run)
 {
+    static int32_t lengths[3];
     const int32_t n = p->hidden, d = p->directions, states = d * p->batch * n;
     test_reset();
     buffers b = {
@@ -100,6 +109,10 @@ static void check(const ew_recurrent_f32_params *p, kernel *run)
         .bias = maybe(d * 6 * n),
         .initial_h = maybe(states),
     };
+    for (int32_t batch = 0; batch < p->batch; ++batch) {
+        lengths[batch] = test_int(-1, p->steps + 1);
+    }
+    b.lengths = test_int(0, 2) ? NULL : lengths;
     b.y = test_int(0, 3) ? test_buffer(p->steps * states) : NULL;
     b.y_h = !b.y || test_int(0, 1) ? test_buffer(states) : NULL;
     run(&b, test_buffer(5 * n), p);
@@ -128,12 +141,13 @@ static void set_strides(ew_recurrent_f32_params *p, int32_t batch_first)
 }
 
 /* Literal parameters, as the generated code has them: 3 steps, 5 to 8, forward. */
-static const ew_recurrent_f32_params literal_p = {3, 1, 5, 8, 1, 0, 5, 5, 8, 8, 8, 8, 8, INFINITY, 0, 1};
+static const ew_recurrent_f32_params literal_p = {3, 1, 5, 8, 1, 0, 5, 5, 8, 8, 8, 8, 8, INFINITY, 0, 1,
+                                                 0, {0, 1, 0, 0, 1, 0}, {0}, {0}};
 
 static void literal(const buffers *b, void *scratch, const ew_recurrent_f32_params *p)
 {
     (void)p;
-    ew_gru_f32(b->x, b->w, b->r, b->bias, b->initial_h, scratch, b->y, b->y_h, &literal_p);
+    ew_gru_f32(b->x, b->w, b->r, b->bias, b->initial_h, b->lengths, scratch, b->y, b->y_h, &literal_p);
 }
 
 int main(int argc, char **argv)
@@ -151,6 +165,7 @@ int main(int argc, char **argv)
         if (p.directions == 2) {
             p.backwards = 0;
         }
+        memcpy(p.activations, literal_p.activations, sizeof p.activations);
         set_strides(&p, test_int(0, 1));
         check(&p, run_any);
     }

@@ -11,6 +11,7 @@ static double logistic(double x)
 
 typedef struct {
     const float *x, *w, *r, *bias, *initial_h, *initial_c, *peepholes;
+    const int32_t *lengths;
     float *y, *y_h, *y_c;
 } buffers;
 
@@ -35,13 +36,20 @@ static int check_one(const ew_recurrent_f32_params *p, const buffers *b, int32_t
     const int32_t n = p->hidden, state = d * p->h_direction + batch * p->h_batch;
     const float *peepholes = b->peepholes ? b->peepholes + d * 3 * n : NULL;
     double h[HIDDEN_MAX], c[HIDDEN_MAX], next[HIDDEN_MAX];
+    const int32_t wanted = b->lengths ? b->lengths[batch] : p->steps;
+    const int32_t length = wanted < 0 ? 0 : wanted < p->steps ? wanted : p->steps;
     int bad = 0;
     for (int32_t j = 0; j < n; ++j) {
-        h[j] = b->initial_h ? (double)b->initial_h[state + j] : 0.0;
-        c[j] = b->initial_c ? (double)b->initial_c[state + j] : 0.0;
+        h[j] = b->initial_h && length ? (double)b->initial_h[state + j] : 0.0;
+        c[j] = b->initial_c && length ? (double)b->initial_c[state + j] : 0.0;
     }
-    for (int32_t s = 0; s < p->steps; ++s) {
-        const int32_t t = (d ? 1 : p->backwards) ? p->steps - 1 - s : s;
+    for (int32_t t = length; b->y && t < p->steps; ++t) {
+        for (int32_t j = 0; j < n; ++j) {
+            bad += b->y[t * p->y_step + d * p->y_direction + batch * p->y_batch + j] != 0.0f;
+        }
+    }
+    for (int32_t s = 0; s < length; ++s) {
+        const int32_t t = (d ? 1 : p->backwards) ? length - 1 - s : s;
         const float *x = b->x + t * p->x_step + batch * p->x_batch;
         for (int32_t j = 0; j < n; ++j) {
             double gate[4];
@@ -72,7 +80,8 @@ typedef void kernel(const buffers *b, void *scratch, const ew_recurrent_f32_para
 
 static void run_any(const buffers *b, void *scratch, const ew_recurrent_f32_params *p)
 {
-    ew_lstm_f32(b->x, b->w, b->r, b->bias, b->initial_h, b->initial_c, b->peepholes, scratch, b->y, b->y_h, b->y_c, p);
+    ew_lstm_f32(b->x, b->w, b->r, b->bias, b->initial_h, b->initial_c, b->peepholes, b->lengths, scratch, b->y,
+                b->y_h, b->y_c, p);
 }
 
 static float *maybe(int32_t count)
@@ -82,6 +91,7 @@ static float *maybe(int32_t count)
 
 static void check(const ew_recurrent_f32_params *p, kernel *run)
 {
+    static int32_t lengths[3];
     const int32_t n = p->hidden, d = p->directions, states = d * p->batch * n;
     test_reset();
     buffers b = {
@@ -93,6 +103,10 @@ static void check(const ew_recurrent_f32_params *p, kernel *run)
         .initial_c = maybe(states),
         .peepholes = maybe(d * 3 * n),
     };
+    for (int32_t batch = 0; batch < p->batch; ++batch) {
+        lengths[batch] = test_int(-1, p->steps + 1);
+    }
+    b.lengths = test_int(0, 2) ? NULL : lengths;
     b.y = test_int(0, 3) ? test_buffer(p->steps * states) : NULL;
     b.y_h = !b.y || test_int(0, 1) ? test_buffer(states) : NULL;
     b.y_c = test_int(0, 1) ? test_buffer(states) : NULL;
@@ -122,13 +136,14 @@ static void set_strides(ew_recurrent_f32_params *p, int32_t batch_first)
 }
 
 /* Literal parameters, as the generated code has them: 3 steps, 5 to 8, forward. */
-static const ew_recurrent_f32_params literal_p = {3, 1, 5, 8, 1, 0, 5, 5, 8, 8, 8, 8, 8, INFINITY, 0, 0};
+static const ew_recurrent_f32_params literal_p = {3, 1, 5, 8, 1, 0, 5, 5, 8, 8, 8, 8, 8, INFINITY, 0, 0,
+                                                 0, {0, 1, 1, 0, 1, 1}, {0}, {0}};
 
 static void literal(const buffers *b, void *scratch, const ew_recurrent_f32_params *p)
 {
     (void)p;
-    ew_lstm_f32(b->x, b->w, b->r, b->bias, b->initial_h, b->initial_c, b->peepholes, scratch, b->y, b->y_h, b->y_c,
-                &literal_p);
+    ew_lstm_f32(b->x, b->w, b->r, b->bias, b->initial_h, b->initial_c, b->peepholes, b->lengths, scratch, b->y,
+                b->y_h, b->y_c, &literal_p);
 }
 
 int main(int argc, char **argv)
@@ -146,6 +161,7 @@ int main(int argc, char **argv)
         if (p.directions == 2) {
             p.backwards = 0;
         }
+        memcpy(p.activations, literal_p.activations, sizeof p.activations);
         set_strides(&p, test_int(0, 1));
         check(&p, run_any);
     }

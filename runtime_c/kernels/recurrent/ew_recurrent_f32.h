@@ -19,11 +19,66 @@ typedef struct {
     float clip;                   /* > 0; arguments of activations are clamped to [-clip, clip]; INFINITY: not */
     int32_t input_forget;         /* LSTM: 1: the forget gate is 1 - the input gate */
     int32_t linear_before_reset;  /* GRU: 1: the reset gate is applied behind the product */
+    int32_t second_set;           /* 3: the second direction has activations of its own; 0: those of the first */
+    int32_t activations[6];       /* ew_recurrent_activation; three a direction, in ONNX's order (f, g, h) */
+    float alphas[6], betas[6];    /* of the activations; what one does not have is not read */
 } ew_recurrent_f32_params;
 
-EW_INLINE float ew_sigmoid_value_f32(float x)
+typedef enum ew_recurrent_activation {
+    EW_RECURRENT_SIGMOID = 0,
+    EW_RECURRENT_TANH = 1,
+    EW_RECURRENT_RELU = 2,
+    EW_RECURRENT_AFFINE = 3,
+    EW_RECURRENT_LEAKY_RELU = 4,
+    EW_RECURRENT_THRESHOLDED_RELU = 5,
+    EW_RECURRENT_SCALED_TANH = 6,
+    EW_RECURRENT_HARD_SIGMOID = 7,
+    EW_RECURRENT_ELU = 8,
+    EW_RECURRENT_SOFTSIGN = 9,
+    EW_RECURRENT_SOFTPLUS = 10
+} ew_recurrent_activation;
+
+/* Activation number `which` of the parameters. Source: ONNX RNN-22. */
+EW_INLINE float ew_recurrent_activation_f32(float x, int32_t which, const ew_recurrent_f32_params *p)
 {
-    return 1.0f / (1.0f + expf(-x)); /* exp may overflow to infinity, which gives the limit, 0 */
+    const float alpha = p->alphas[which], beta = p->betas[which];
+    switch (p->activations[which]) {
+    case EW_RECURRENT_TANH:
+        return tanhf(x);
+    case EW_RECURRENT_RELU:
+        return x < 0.0f ? 0.0f : x;
+    case EW_RECURRENT_AFFINE:
+        return alpha * x + beta;
+    case EW_RECURRENT_LEAKY_RELU:
+        return x < 0.0f ? alpha * x : x;
+    case EW_RECURRENT_THRESHOLDED_RELU:
+        return x >= alpha ? x : 0.0f;
+    case EW_RECURRENT_SCALED_TANH:
+        return alpha * tanhf(beta * x);
+    case EW_RECURRENT_HARD_SIGMOID:
+        return ew_clamp_value_f32(alpha * x + beta, 0.0f, 1.0f);
+    case EW_RECURRENT_ELU:
+        return x < 0.0f ? alpha * expm1f(x) : x;
+    case EW_RECURRENT_SOFTSIGN:
+        return x / (1.0f + fabsf(x));
+    case EW_RECURRENT_SOFTPLUS:
+        return x > 0.0f ? x + log1pf(expf(-x)) : log1pf(expf(x));
+    default:
+        return 1.0f / (1.0f + expf(-x)); /* exp may overflow to infinity, which gives the limit, 0 */
+    }
+}
+
+/* The same of an argument that is clamped before. */
+EW_INLINE float ew_recurrent_clipped_f32(float x, int32_t which, const ew_recurrent_f32_params *p)
+{
+    return ew_recurrent_activation_f32(ew_clamp_value_f32(x, -p->clip, p->clip), which, p);
+}
+
+/* The steps that sequence `batch` has: lengths [batch] or NULL (all steps); what lies outside is brought inside. */
+EW_INLINE int32_t ew_recurrent_length(const int32_t *lengths, int32_t batch, int32_t steps)
+{
+    const int32_t length = lengths ? lengths[batch] : steps;
+    return length < 0 ? 0 : length < steps ? length : steps;
 }
 
 /* The row of a state or of a bias, NULL where there is none. */
@@ -37,9 +92,10 @@ EW_INLINE float ew_or_zero_f32(const float *values, int32_t i)
     return values ? values[i] : 0.0f;
 }
 
-EW_INLINE void ew_recurrent_start_f32(float *state, const float *initial, int32_t hidden)
+/* A state before the first step: 0 where there is no initial one, and for a sequence without steps. */
+EW_INLINE void ew_recurrent_start_f32(float *state, const float *initial, int32_t hidden, int32_t length)
 {
-    if (initial) {
+    if (initial && length > 0) {
         memcpy(state, initial, (size_t)hidden * sizeof *state);
     } else {
         memset(state, 0, (size_t)hidden * sizeof *state);
@@ -49,6 +105,15 @@ EW_INLINE void ew_recurrent_start_f32(float *state, const float *initial, int32_
 EW_INLINE void ew_recurrent_copy_f32(float *restrict to, const float *restrict state, int32_t hidden)
 {
     memcpy(to, state, (size_t)hidden * sizeof *state);
+}
+
+/* Zero rows of y behind the end of sequence `batch`, of direction d. */
+EW_INLINE void ew_recurrent_rest_f32(float *y, int32_t length, int32_t d, int32_t batch,
+                                     const ew_recurrent_f32_params *p)
+{
+    for (int32_t t = length; t < p->steps; ++t) {
+        memset(y + t * p->y_step + d * p->y_direction + batch * p->y_batch, 0, (size_t)p->hidden * sizeof *y);
+    }
 }
 
 EW_INLINE void ew_recurrent_tile_f32(const float *restrict x, const float *restrict w, int32_t input,
