@@ -161,7 +161,8 @@ def test_a_long_network_takes_its_time_but_not_for_ever() -> None:
 
 def test_all_unsupported_operators_are_named_at_once() -> None:
     proto = make_model(
-        [node("Bernoulli", ["x"], "a"), node("Relu", ["a"], "b"), node("Det", ["b"], "c"), node("Relu", ["x"], "y")],
+        [node("Bernoulli", ["x"], "a"), node("Relu", ["a"], "b"), node("RandomNormalLike", ["b"], "c"),
+         node("Relu", ["x"], "y")],
         [value("x", [2, 2])], ["y"],
     )  # fmt: skip
     with pytest.raises(UnsupportedError) as error:
