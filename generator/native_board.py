@@ -25,6 +25,7 @@ from edgewright.native import OWN_FILES, NativeModel, decode_output, write_model
 FLAGS = ("-std=c11", "-O2", "-fno-strict-aliasing", "-ffp-contract=off")
 _COMPILE_TIMEOUT_S = 600.0
 _ANSWERED = 0x80
+_LEAST_BYTES_PER_S = 10_000  # that an emulated line carries on a busy computer
 _FAULTS = ("it refused its arguments", "it wrote before its outputs", "it wrote behind its outputs",
            "it wrote to its inputs", "it gave another result in the second inference")  # fmt: skip
 
@@ -82,7 +83,8 @@ class Board:
             data = port.dtype.to_memory(values).tobytes()
             packed[port.offset_bytes : port.offset_bytes + len(data)] = data
         self._line.write(struct.pack("<H", number) + packed)
-        deadline = time.monotonic() + self._timeout_s
+        bytes_moved = len(packed) + model.output_bytes
+        deadline = time.monotonic() + self._timeout_s + bytes_moved / _LEAST_BYTES_PER_S
         status = self._read(1, deadline)[0]
         if not status & _ANSWERED:  # a report of a fault, which is text
             raise ToolError(f"the board stopped: {self._rest(time.monotonic() + 1.0)}")

@@ -77,8 +77,7 @@ def _head(result: SuiteResult, tolerance: tuple[float, float]) -> str:
     target = load_target(result.target)
     return _HEAD.format(
         **common, title=f", emulated: {target.name}",
-        which=f", a sample of {count:,} in which every operator has its share",
-        command=f"edgewright-conformance --target {target.name} --sample {count} --write",
+        which=f": {count:,} of them", command=f"edgewright-conformance --target {target.name} --write",
         compiler=f"{target.toolchain.compiler} {' '.join(target.toolchain.cpu_flags)}",
         where="by the board's emulator, many cases a firmware",
     )  # fmt: skip
