@@ -18,6 +18,7 @@ from edgewright.report.memory_map import memory_map
 from edgewright.report.memory_svg import svg_map
 from edgewright.report.memory_text import text_map
 from edgewright.report.result import Result
+from edgewright.weights import Weights
 
 ModelFile = Annotated[Path, typer.Argument(help="The trained model, an ONNX file.", show_default=False)]
 ProjectDir = Annotated[Path, typer.Argument(help="A generated project.", show_default=False)]
@@ -45,6 +46,9 @@ FlashLimit = Annotated[
 RamLimit = Annotated[
     int | None, typer.Option("--ram-limit", min=1, metavar="BYTES", show_default=False,
                              help="RAM that the arena may take: the fastest plan that fits is made.")]  # fmt: skip
+WeightsAs = Annotated[
+    str, typer.Option("--weights", help="Write weights as C arrays (c), as a file for the assembler (binary), or auto: "
+                                        "binary from 1 MiB on.")]  # fmt: skip
 PortsIn = Annotated[str, typer.Option("--io", help="Who holds inputs and outputs: the caller, or the arena.")]
 Places = Annotated[
     list[str] | None,
@@ -90,14 +94,17 @@ def optimize_level(text: str) -> Optimize:
 
 def plan_settings(
     optimize: str, flash_limit: int | None, ram_limit: int | None, io: str, place: list[str] | None = None,
-    stage_weights: str | None = None,
+    stage_weights: str | None = None, weights: str = "auto",
 ) -> Settings:  # fmt: skip
     """Check the options that a plan depends on. Raises: EdgewrightError."""
     if io not in get_args(Ports):
         raise EdgewrightError(f"--io {io}: expected one of {', '.join(get_args(Ports))}")
+    if weights not in get_args(Weights):
+        raise EdgewrightError(f"--weights {weights}: expected one of {', '.join(get_args(Weights))}")
     return Settings(
-        optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights
-    )
+        optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights,
+        cast(Weights, weights),
+    )  # fmt: skip
 
 
 def places(wishes: list[str] | None) -> dict[str, str]:

@@ -21,7 +21,7 @@ from edgewright.stack import NOT_ANALYSED, StackBound, bound_stack, check_reserv
 
 BUILD_DIR = "build"
 _TIMEOUT_S = 600.0
-_SOURCE_SUFFIXES = (".c", ".h", ".S", ".ld", ".cmake")
+_SOURCE_SUFFIXES = (".c", ".h", ".S", ".ld", ".cmake", ".bin")
 _OVERFLOW = re.compile(r"region `?([A-Za-z0-9_]+)'? overflowed by (\d+) bytes")
 
 
@@ -59,6 +59,9 @@ def write_project(tree: SourceTree, folder: Path, *, force: bool = False) -> Non
             path = staging / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(body)
+        for name, pieces in tree.large_files.items():
+            with (staging / name).open("wb") as stream:
+                stream.writelines(pieces)
         staging.chmod(0o777 & ~umask())
         _swap_in(staging, folder)
     except OSError as error:

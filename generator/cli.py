@@ -42,6 +42,7 @@ from edgewright.arguments import (
     StageWeights,
     TargetName,
     TimeLimit,
+    WeightsAs,
     check_json,
     check_map,
     input_pins,
@@ -126,12 +127,12 @@ def generate(
     io: PortsIn = "caller",
     map_file: MapFile = None,
     place: Places = None,
-    stage_weights: StageWeights = None,
+    stage_weights: StageWeights = None, weights: WeightsAs = "auto",
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
-    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights, weights)
     clock = pipeline.Clock()
     screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
     folder = output or Path(f"{model.stem}-{board.name}")
@@ -142,7 +143,7 @@ def generate(
     memory = tree.manifest.memory
     screen.show(two_columns(f"{tree.manifest.model.name} for {board.name}", [
         ("project", str(folder)),
-        ("files", str(len(tree.files))),
+        ("files", str(len(tree.files) + len(tree.large_files))),
         ("weights", f"{memory.weights_bytes:,} B ({memory.raw_weights_bytes or 0:,} B before packing)"),
         ("arena", f"{memory.arena_bytes:,} B (lower bound {memory.arena_lower_bound_bytes:,} B)"),
         *planned_rows(memory.regions),
@@ -163,7 +164,7 @@ def _generate(
         planned = pipeline.plan(model, board, settings)
     write_map(map_file, planned, f"{model.name} for {board.name}")
     with clock.stage("emit"):
-        return pipeline.generate(model, planned, board, settings.optimize)
+        return pipeline.generate(model, planned, board, settings.optimize, settings.weights)
 
 
 @app.command()
@@ -230,13 +231,14 @@ def deploy(
     pin: Pin = None, bind: Bind = None, calibration: Calibration = None, scheme: SchemeName = "int8",
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
+    weights: WeightsAs = "auto",
     port: Port = None, batch: Batch = None, baud: Baud = 115200,
     timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
-    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights, weights)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     board = load_target(target)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from edgewright.boards import Target
 from edgewright.errors import InternalError
 from edgewright.identifiers import c_identifier, comment_text, unique_identifiers
 from edgewright.ir import Array, DType, Tensor
-from edgewright.literals import c_rows, literal
+from edgewright.literals import literal
 from edgewright.manifest import Manifest, Optimize, manifest_of
 from edgewright.ops import KernelCall
 from edgewright.ops.capped import capped_axis
@@ -30,6 +30,7 @@ from edgewright.plan import Plan, Step
 from edgewright.plan.touches import Key
 from edgewright.resources import resource_dir
 from edgewright.runtime_files import RuntimeFiles
+from edgewright.weights import Constant, Weights, in_binary, in_c, is_binary
 
 C_TYPES = {
     DType.F32: "float", DType.F64: "double", DType.S8: "int8_t", DType.U8: "uint8_t", DType.S16: "int16_t",
@@ -52,10 +53,11 @@ SAMPLE_ALIGN_BYTES = 8  # the widest element (float64, int64); docs/PROTOCOL.md
 
 @dataclass(frozen=True)
 class SourceTree:
-    """The generated project: file contents by path, and its manifest."""
+    """The generated project: file contents by path, those of large ones in pieces, and its manifest."""
 
     files: Mapping[str, bytes]
     manifest: Manifest
+    large_files: Mapping[str, Sequence[bytes | memoryview]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,17 +83,6 @@ class Port:
     def shape_text(self) -> str:
         """The shape as a comment has it."""
         return "[" + ", ".join(str(size) for size in self.tensor.shape) + "]"
-
-
-@dataclass(frozen=True, eq=False)
-class Constant:
-    """An array in weights.c."""
-
-    identifier: str
-    c_type: str
-    values: Array
-    comment: str
-    section: str  # empty where it lies with the code
 
 
 @dataclass(frozen=True)
@@ -138,10 +129,11 @@ def templates() -> jinja2.Environment:
 
 
 def emit(
-    plan: Plan, name: str, target: Target, optimize: Optimize, model_sha256: str, reference: bytes
-) -> SourceTree:
+    plan: Plan, name: str, target: Target, optimize: Optimize, model_sha256: str, reference: bytes,
+    weights: Weights = "auto",
+) -> SourceTree:  # fmt: skip
     """Return the whole generated project; `reference` is the model to compare the board with."""
-    return _Emitter(plan, name, target, optimize).tree(model_sha256, reference)
+    return _Emitter(plan, name, target, optimize).tree(model_sha256, reference, weights)
 
 
 class _Emitter:
@@ -326,10 +318,17 @@ class _Emitter:
 
     # ---- the tree
 
-    def tree(self, model_sha256: str, reference: bytes) -> SourceTree:
+    def tree(self, model_sha256: str, reference: bytes, weights: Weights) -> SourceTree:
         files: dict[str, bytes] = {}
+        large_files: dict[str, Sequence[bytes | memoryview]] = {}
         runtime = RuntimeFiles()
         context = self._context()
+        constants = list(self.constants.values())
+        context["binary"] = is_binary(weights, constants, self.target)
+        if context["binary"]:
+            context["constants"], large_files["weights.bin"] = in_binary(constants)
+        else:
+            context["constants"] = in_c(constants)
         headers = sorted({Path(call.header).name for step in self.plan.steps for call in step.calls}
                          | ({"ew_fetch.h"} if self.plan.stages else set()))  # fmt: skip
         context["headers"] = headers
@@ -357,7 +356,7 @@ class _Emitter:
         context["model_sha256_bytes"] = list(bytes.fromhex(model_sha256))
         context["build_id_bytes"] = []
         draft = self._render("main.c.j2", context)
-        build_id = _tree_hash([*files.items(), ("main.c", draft)])[:32]
+        build_id = _tree_hash({**files, "main.c": draft}, large_files)[:32]
         context["build_id_bytes"] = list(bytes.fromhex(build_id))
         files["main.c"] = self._render("main.c.j2", context)
         manifest = manifest_of(
@@ -372,7 +371,7 @@ class _Emitter:
         files["README.md"] = self._render("README.md.j2", context)
         text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=True)
         files["edgewright.json"] = (text + "\n").encode()
-        return SourceTree(dict(sorted(files.items())), manifest)
+        return SourceTree(dict(sorted(files.items())), manifest, large_files)
 
     def _context(self) -> dict[str, Any]:
         stack = self.target.stack.bytes if self.target.stack else 0
@@ -381,9 +380,6 @@ class _Emitter:
             "name": comment_text(self.name), "prefix": self.prefix, "upper": self.prefix.upper(),
             "inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "program": self.program,
             "target": self.target,
-            "constants": [
-                {"constant": constant, "rows": c_rows(constant.values)} for constant in self.constants.values()
-            ],
             "arena_ports": self.arena_ports, "port_parameters": self._port_parameters(),
             "port_offsets": {port.identifier: self._port_place(port) for port in ports} if self.arena_ports else {},
             "weights_regions": sorted({constant.region for constant in self.plan.constants}), "arenas": self.arenas,
@@ -427,11 +423,13 @@ OPTIMIZE_FLAGS: dict[Optimize, tuple[str, ...]] = {
 }
 
 
-def _tree_hash(files: Iterable[tuple[str, bytes]]) -> str:
+def _tree_hash(files: Mapping[str, bytes], large_files: Mapping[str, Sequence[bytes | memoryview]]) -> str:
     digest = hashlib.sha256()
-    for path, body in sorted(files):
-        digest.update(f"{path}\0{len(body)}\0".encode())
-        digest.update(body)
+    pieces = {**{path: [body] for path, body in files.items()}, **large_files}
+    for path, bodies in sorted(pieces.items()):
+        digest.update(f"{path}\0{sum(map(len, bodies))}\0".encode())
+        for body in bodies:
+            digest.update(body)
     return digest.hexdigest()
 
 

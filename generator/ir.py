@@ -227,10 +227,10 @@ class Editor:
         self.tensors[name] = Tensor(name, type_.shape, type_.dtype)
         return name
 
-    def add_constant(self, hint: str, data: Array) -> str:
-        """Add a constant; returns its name."""
+    def add_constant(self, hint: str, data: Array, copy: bool = True) -> str:
+        """Add a constant; returns its name. Without a copy, `data` must not be written to any more."""
         name = self.fresh(hint)
-        array = np.array(data, order="C", copy=True)
+        array = np.array(data, order="C", copy=copy or None)
         array.setflags(write=False)
         self.tensors[name] = Tensor(name, tuple(array.shape), DType.of(array), array)
         return name

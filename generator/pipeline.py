@@ -47,6 +47,7 @@ from edgewright.report.result import (
 from edgewright.samples import DataSet, check_data, sample_shape
 from edgewright.simulate import is_exact, output_steps, rounds_inexact, simulate
 from edgewright.version import VERSION
+from edgewright.weights import Weights
 
 Pins = Mapping[str, Sequence[int]]
 OnStage = Callable[[str], None]
@@ -88,7 +89,8 @@ class Settings:
     `flash_limit`: what the firmware may take in all; the board's flash, if not given. `ram_limit`: what the arena may
     take; what the board's RAM leaves, if not given. `io`: who holds inputs and outputs, "caller" or "arena". `place`:
     names of tensors, constants or operators, each with the memory region that it is to lie in. `stage_weights`: the RAM
-    region that weights in slower memory are copied to while the layer before theirs runs.
+    region that weights in slower memory are copied to while the layer before theirs runs. `weights`: written as
+    C arrays ("c"), into a file ("binary"), or by their size.
     """
 
     optimize: Optimize = "balanced"
@@ -97,6 +99,7 @@ class Settings:
     io: Ports = "caller"
     place: Mapping[str, str] = field(default_factory=dict)
     stage_weights: str | None = None
+    weights: Weights = "auto"
 
     def options(self, target: Target | None) -> PlanOptions:
         """What the planner makes of them on a board: kernels do not pack weights to more than the code's flash has."""
@@ -185,10 +188,12 @@ def _stack_bytes(target: Target) -> int:
     return target.stack.bytes if target.stack else 0
 
 
-def generate(model: Model, planned: Plan, target: Target, optimize: Optimize) -> SourceTree:
+def generate(
+    model: Model, planned: Plan, target: Target, optimize: Optimize, weights: Weights = "auto"
+) -> SourceTree:
     """Emit: a Plan becomes a source tree. Raises: MemoryPlanError where the board is too small for it."""
     check_fits(planned, target)
-    return emit(planned, model.name, target, optimize, model.sha256, model.serialized)
+    return emit(planned, model.name, target, optimize, model.sha256, model.serialized, weights)
 
 
 def check_fits(planned: Plan, target: Target) -> None:

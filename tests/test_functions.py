@@ -56,7 +56,6 @@ OTHERS = [
     one("BlackmanWindow", [constant("n", np.array(6))]),
     one("RotaryEmbedding", [("x", [1, 2, 3, 8], F), ("c", [1, 3, 2], F), ("s", [1, 3, 2], F)], opset=23,
         rotary_embedding_dim=4, interleaved=1),
-    one("AffineGrid", [("theta", [2, 2, 3], F), constant("n", np.array([2, 3, 4, 5]))], opset=20, align_corners=1),
 ]  # fmt: skip
 
 

@@ -20,12 +20,17 @@ from networks import (
     case_id,
     case_inputs,
     case_model,
+    constant,
     expected,
     imported,
+    make_model,
     random_inputs,
     random_network,
+    value,
 )
+from onnx.helper import make_node
 
+import edgewright as ew
 from edgewright.boards import load_target
 from edgewright.build import write_project
 from edgewright.emit import OPTIMIZE_FLAGS, SourceTree
@@ -251,6 +256,31 @@ def test_cmake_alone_builds_it(tmp_path: Path) -> None:
     for command in (["cmake", "-B", "build"], ["cmake", "--build", "build"]):
         subprocess.run(command, cwd=tmp_path / "a project", check=True, capture_output=True)
     assert (tmp_path / "a project" / "build" / "firmware").exists()
+
+
+@pytest.mark.parametrize("target", ["host", "mps2-an386"])
+def test_weights_in_a_file_give_the_same_results(target: str, tmp_path: Path) -> None:
+    if target != "host":
+        need("arm-none-eabi-gcc", "qemu-system-arm")
+    model, results = load(DIGITS), []
+    x = random_inputs(model, samples=3)["image"][:, 0]
+    for weights in ("c", "binary"):
+        generated = ew.generate(model, target, weights=weights)
+        assert ("weights.bin" in generated.tree.large_files) == (weights == "binary")
+        with generated.build(tmp_path / "a b" / weights).flash() as board:  # a blank for the assembler's search path
+            results.append(board.predict(x))
+    for name, values in results[0].outputs.items():
+        np.testing.assert_array_equal(values, results[1].outputs[name])
+    sizes = [result.report().build.weights_bytes for result in results]
+    assert sizes[0] == sizes[1] > 0
+
+
+def test_large_weights_go_to_a_file(tmp_path: Path) -> None:
+    weights = np.random.default_rng(1).normal(size=(600, 500)).astype(np.float32)
+    nodes = [make_node("MatMul", ["x", "w"], ["y"])]
+    model = imported(make_model(nodes, [value("x", [1, 600])], ["y"], [constant("w", weights)]))
+    assert "weights.bin" in emitted(model, "mps2-an386").large_files
+    assert not emitted(load(DIGITS)).large_files
 
 
 @pytest.mark.parametrize("text", [

@@ -22,7 +22,7 @@ from edgewright.errors import ModelError
 from edgewright.frontends.onnx_bind import Bindings, bind_inputs, empty_inputs
 from edgewright.frontends.onnx_graph import MALFORMED, GraphImporter, Ways, first_line
 from edgewright.frontends.onnx_scope import opsets_of
-from edgewright.frontends.onnx_shapes import pinned_model, with_output_shapes
+from edgewright.frontends.onnx_shapes import pinned_model, to_check
 from edgewright.frontends.onnx_versions import known_opset
 from edgewright.ir import Graph
 
@@ -51,6 +51,7 @@ def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None, bindi
     except OSError as error:
         raise ModelError(f"cannot read the model '{path}': {error.strerror}") from error
     proto = _parse(path, raw)
+    has_external = b"location" in raw  # the key that names a file; then what is hashed holds that file's content
     try:
         # external data is looked up beside the model; onnx refuses paths that leave that folder
         with warnings.catch_warnings():
@@ -58,8 +59,8 @@ def load_onnx(path: Path, pins: Mapping[str, Sequence[int]] | None = None, bindi
             onnx.load_external_data_for_model(proto, str(path.parent))
     except (onnx.checker.ValidationError, OSError, ValueError, RuntimeError) as error:
         raise ModelError(f"'{path}': its external data cannot be read: {first_line(error)}") from error
-    whole = raw if proto.ByteSize() <= len(raw) else proto.SerializeToString(deterministic=True)  # external data, too
-    digest = hashlib.sha256(whole).hexdigest()
+    digest = hashlib.sha256(proto.SerializeToString(deterministic=True) if has_external else raw).hexdigest()
+    del raw  # large networks are large
     if bindings:
         proto = bind_inputs(proto, bindings)
     return import_onnx(proto, path.stem, digest, pins or {}, where=str(path))
@@ -102,16 +103,16 @@ def _import(proto: onnx.ModelProto, name: str, sha256: str, pins: Mapping[str, S
     known = all(node.op_type in _all_ops() and node.domain in ("", "ai.onnx") for node in proto.graph.node)
     if known:
         try:
-            onnx.checker.check_model(with_output_shapes(proto))
+            onnx.checker.check_model(to_check(proto))
         except (onnx.checker.ValidationError, ValueError) as error:
             raise ModelError(f"'{where}' is not a legal ONNX model: {first_line(error)}") from error
     empty = empty_inputs(proto, pins)
     proto, pins = bind_inputs(proto, empty), {name: pin for name, pin in pins.items() if name not in empty}
-    importer = GraphImporter(proto, name, {**opsets_of(proto.opset_import), "": opset}, pins)
+    pinned = pinned_model(proto, pins)
+    importer = GraphImporter(proto, pinned, name, {**opsets_of(proto.opset_import), "": opset}, pins)
     graph = importer.run()
     operators = Counter(str(node.op_type) for node in proto.graph.node)
-    pinned = pinned_model(proto, graph).SerializeToString(deterministic=True)
-    return Model(name, graph, operators, pinned, sha256, not pins and importer.has_dynamic_batch(), importer.ways)
+    return Model(name, graph, operators, pinned.whole, sha256, not pins and importer.has_dynamic_batch(), importer.ways)
 
 
 @cache

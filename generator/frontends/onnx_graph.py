@@ -19,7 +19,7 @@ from edgewright.frontends.onnx_foreign import Foreign
 from edgewright.frontends.onnx_functions import definition, has_definition, type_proto
 from edgewright.frontends.onnx_scope import Scope, Value, live, own_domain, reads
 from edgewright.frontends.onnx_sequences import SEQUENCES, resolve
-from edgewright.frontends.onnx_shapes import pinned_shape
+from edgewright.frontends.onnx_shapes import Serialized, pinned_shape
 from edgewright.frontends.onnx_types import NARROW_FLOATS, narrow_types, rename
 from edgewright.ir import Array, DType, Editor, Graph, Node, Tensor, TensorType
 from edgewright.ops import ONNX_IMPORTERS, REFUSED
@@ -56,9 +56,11 @@ class GraphImporter:
     """Imports one model. `visited` counts nodes of definitions and bodies."""
 
     def __init__(
-        self, proto: onnx.ModelProto, name: str, opsets: Mapping[str, int], pins: Mapping[str, Sequence[int]]
-    ) -> None:
+        self, proto: onnx.ModelProto, serialized: Serialized, name: str, opsets: Mapping[str, int],
+        pins: Mapping[str, Sequence[int]],
+    ) -> None:  # fmt: skip
         self.proto = proto
+        self._serialized = serialized
         self.editor = Editor(Graph(name, (), {}, (), ()))
         used = {value.name for value in proto.graph.output}.union(*map(reads, proto.graph.node))
         self.scope = Scope(opsets, used)
@@ -74,7 +76,7 @@ class GraphImporter:
     def _add_initializers(self) -> None:
         for initializer in self.proto.graph.initializer:
             try:
-                self._initializer(self.scope, initializer)
+                self._initializer(self.scope, initializer, self._serialized)
             except UnsupportedError as error:
                 self.problems.append(str(error))
                 self._unknown.add(initializer.name)
@@ -82,18 +84,21 @@ class GraphImporter:
             self.problems.append(f"sparse initializer '{sparse.values.name}'")
             self._unknown.add(sparse.values.name)
 
-    def _initializer(self, scope: Scope, initializer: onnx.TensorProto) -> str:
+    def _initializer(
+        self, scope: Scope, initializer: onnx.TensorProto, serialized: Serialized | None = None
+    ) -> str:
         try:
-            array = onnx.numpy_helper.to_array(initializer)
+            shared = None if serialized is None else serialized.array(initializer)
+            array = onnx.numpy_helper.to_array(initializer) if shared is None else shared
         except MALFORMED as error:
             raise ModelError(f"initializer '{initializer.name}' is damaged: {first_line(error)}") from error
-        return self.constant(scope, initializer.name, array)
+        return self.constant(scope, initializer.name, array, copy=shared is None)
 
-    def constant(self, scope: Scope, value: str, array: Array) -> str:
+    def constant(self, scope: Scope, value: str, array: Array, copy: bool = True) -> str:
         """Make a value a constant; returns its tensor. Raises: UnsupportedError for its element type."""
         if array.dtype.name not in {d.value for d in DType}:
             raise UnsupportedError(f"constant '{value}' of type {array.dtype.name}")
-        name = self.editor.add_constant(scope.prefix + value, array)
+        name = self.editor.add_constant(scope.prefix + value, array, copy)
         scope.values[value] = name
         return name
 

@@ -2,43 +2,123 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
 
+import numpy as np
 import onnx
+import onnx.helper
 
 from edgewright.errors import ShapeError
-from edgewright.ir import Graph, Shape
+from edgewright.frontends.onnx_elements import dtype_of
+from edgewright.ir import Array, Shape
 
 NEWEST_IR_VERSION = 10  # that a widespread ONNX Runtime reads; the difference is in what we do not use
 
 
-def pinned_model(proto: onnx.ModelProto, graph: Graph) -> onnx.ModelProto:
-    """Return the model as the reference runs it: shapes fixed, readable for an older ONNX Runtime."""
-    pinned = onnx.ModelProto()
-    pinned.CopyFrom(proto)
+# Protocol Buffers' tags (field number, length-delimited) of ModelProto.graph and GraphProto.initializer.
+_GRAPH, _INITIALIZER = b"\x3a", b"\x2a"
+
+
+_LARGE_BYTES = 1 << 16  # initializers from here on are not copied where that can be helped
+
+
+def pinned_model(proto: onnx.ModelProto, pins: Mapping[str, Sequence[int]]) -> Serialized:
+    """Return the model as the reference runs it: shapes fixed, readable for an older ONNX Runtime.
+
+    Its initializers follow as a second part of the graph, which a reader adds to the first. A shape that cannot be
+    fixed is left as it is.
+    """
+    pinned = _without_initializers(proto)
     pinned.ir_version = min(pinned.ir_version, NEWEST_IR_VERSION)
+    constants = {initializer.name for initializer in proto.graph.initializer}
     for value in pinned.graph.input:
-        if value.name in graph.inputs:
-            _set_shape(value, graph.tensors[value.name].shape)
+        if value.name not in constants and value.type.HasField("tensor_type"):
+            with suppress(ShapeError):
+                _set_shape(value, pinned_shape(value, pins.get(value.name)))
     for index, node in enumerate(pinned.graph.node):
         for i, name in enumerate(node.output):
             if not name:  # an output nobody wants; ONNX Runtime 1.31 crashes on some of these
                 node.output[i] = f"edgewright.unused.{index}.{i}"
-    return pinned
+    sizes = [initializer.ByteSize() for initializer in proto.graph.initializer]
+    heads = [_INITIALIZER + _varint(size) for size in sizes]
+    whole, places = BytesIO(), {}
+    whole.write(pinned.SerializeToString(deterministic=True))
+    whole.write(_GRAPH + _varint(sum(sizes) + sum(map(len, heads))))
+    for head, initializer in zip(heads, proto.graph.initializer, strict=True):
+        whole.write(head)
+        raw = initializer.SerializeToString(deterministic=True)
+        data = initializer.raw_data if len(raw) >= _LARGE_BYTES else b""
+        if data:
+            places[initializer.name] = whole.tell() + raw.index(data)
+        whole.write(raw)
+    return Serialized(whole.getvalue(), places)
 
 
-def with_output_shapes(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Return a copy for the checker, which insists on a shape where other tools do without."""
-    bare = [value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape")
-            for value in proto.graph.output]  # fmt: skip
-    if not any(bare):
-        return proto
-    copy = onnx.ModelProto()
-    copy.CopyFrom(proto)
-    for value, is_bare in zip(copy.graph.output, bare, strict=True):
-        if is_bare:
+@dataclass(frozen=True)
+class Serialized:
+    """A serialized model, and where the raw data of its large initializers begin: read there, they are kept once."""
+
+    whole: bytes
+    places: Mapping[str, int]
+
+    def array(self, initializer: onnx.TensorProto) -> Array | None:
+        """Return a large initializer's elements, which cannot be written to; None for another one."""
+        dtype, offset = dtype_of(initializer.data_type), self.places.get(initializer.name)
+        if offset is None or dtype is None or dtype.stored != dtype.numpy:
+            return None
+        elements = len(initializer.raw_data) // dtype.size_bytes
+        return np.frombuffer(self.whole, dtype.numpy, elements, offset).reshape(initializer.dims)
+
+
+def _without_initializers(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Copy the rest of a model."""
+    bare = onnx.ModelProto()
+    for field, value in proto.ListFields():
+        if field.name != "graph":
+            _set(bare, field.name, value)
+    for field, value in proto.graph.ListFields():
+        if field.name != "initializer":
+            _set(bare.graph, field.name, value)
+    return bare
+
+
+def to_check(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Return a copy for the checker, which insists on outputs' shapes; large initializers are inputs in it."""
+    copy = _without_initializers(proto)
+    inputs = {value.name for value in copy.graph.input}
+    for initializer in proto.graph.initializer:
+        if len(initializer.raw_data) < _LARGE_BYTES:
+            copy.graph.initializer.add().CopyFrom(initializer)
+        elif initializer.name not in inputs:
+            dims, kind = list(initializer.dims), initializer.data_type
+            copy.graph.input.append(onnx.helper.make_tensor_value_info(initializer.name, kind, dims))
+    for value in copy.graph.output:
+        if value.type.HasField("tensor_type") and not value.type.tensor_type.HasField("shape"):
             value.type.tensor_type.shape.SetInParent()
     return copy
+
+
+def _set(message: Any, name: str, value: Any) -> None:
+    """Copy a field of a message."""
+    if hasattr(value, "CopyFrom"):
+        getattr(message, name).CopyFrom(value)
+    elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        getattr(message, name).extend(value)
+    else:
+        setattr(message, name, value)
+
+
+def _varint(value: int) -> bytes:
+    """Return a length as Protocol Buffers have it: seven bits a byte, the low ones first."""
+    raw = bytearray()
+    while value > 127:
+        raw.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*raw, value])
 
 
 def _set_shape(value: onnx.ValueInfoProto, shape: Shape) -> None:
