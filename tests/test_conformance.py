@@ -20,7 +20,7 @@ from onnx.helper import make_node
 
 import edgewright as ew
 from edgewright import backend
-from edgewright.conformance import cli
+from edgewright.conformance import cli, operators
 from edgewright.conformance.cases import SuiteCase, collect
 from edgewright.conformance.compare import difference
 from edgewright.conformance.isolation import map_isolated
@@ -65,6 +65,14 @@ def test_compiled_programs_are_kept(tmp_path: Path) -> None:
     cases, options = collect("test_relu"), SuiteOptions(tmp_path, jobs=1)
     assert [run_suite(cases, options).compiled for _ in range(2)] == [1, 0]
     assert run_suite(cases, replace(options, flags=(*options.flags, "-DX"))).compiled == 1
+
+
+def test_the_document_of_operators_is_current() -> None:
+    text = operators.markdown()
+    stored = (REPOSITORY / "docs" / "OPERATORS.md").read_text(encoding="utf-8")
+    if f"of onnx {onnx.__version__}\n" not in stored:
+        pytest.skip("docs/OPERATORS.md was made with another onnx")
+    assert text == stored, "run edgewright-conformance --write"
 
 
 # ---- what goes wrong

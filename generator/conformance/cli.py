@@ -14,6 +14,7 @@ import typer
 from edgewright.arguments import Quiet, check_json, check_written
 from edgewright.boards import load_target
 from edgewright.cli import run_app
+from edgewright.conformance import operators
 from edgewright.conformance.cases import collect
 from edgewright.conformance.lower import HOST
 from edgewright.conformance.on_board import sample
@@ -27,6 +28,7 @@ from edgewright.errors import EdgewrightError
 from edgewright.files import write_text
 
 DOCUMENT = Path("docs") / "CONFORMANCE.md"
+OPERATORS = Path("docs") / "OPERATORS.md"
 BOARD_DOCUMENT = Path("docs") / "CONFORMANCE_EMULATED.md"
 _SHOWN_REASONS = 10
 _PROCESSORS = os.cpu_count() or 1
@@ -45,7 +47,7 @@ JsonFile = Annotated[
     Path | None, typer.Option("--json", help="Write all results to this file ('-': standard output).",
                               show_default=False)]  # fmt: skip
 Write = Annotated[
-    bool, typer.Option("--write", help=f"Write {DOCUMENT}, or {BOARD_DOCUMENT}, in the current folder.")]  # fmt: skip
+    bool, typer.Option("--write", help=f"Write {DOCUMENT}, or {BOARD_DOCUMENT}, and {OPERATORS}.")]  # fmt: skip
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False,
                   context_settings={"help_option_names": ["-h", "--help"]})  # fmt: skip
@@ -83,6 +85,7 @@ def conformance(
     if write:
         most = Counter((case.rtol, case.atol) for case in found).most_common(1)[0][0]
         write_text(document, markdown(result, most))
+        write_text(OPERATORS, operators.markdown())
     _show(screen, result)
     if result.count(*FAILURES):
         raise typer.Exit(1)

@@ -60,7 +60,7 @@ def markdown(result: SuiteResult, tolerance: tuple[float, float]) -> str:
         "",
         "| reason | cases | alone |",
         "| --- | ---: | ---: |",
-        *(f"| {_cell(reason.text)} | {reason.cases:,} | {reason.alone:,} |" for reason in grouped(result.cases)),
+        *(f"| {cell(reason.text)} | {reason.cases:,} | {reason.alone:,} |" for reason in grouped(result.cases)),
         "",
     ]
     return "\n".join(lines)
@@ -110,7 +110,7 @@ def _failures(cases: Iterable[CaseResult]) -> list[str]:
     failed = [case for case in cases if case.status in FAILURES]
     if not failed:
         return []
-    rows = [f"| {case.name} | {case.status} | {_cell(case.reason)} |" for case in failed]
+    rows = [f"| {case.name} | {case.status} | {cell(case.reason)} |" for case in failed]
     return ["## Failures", "", "| case | | what |", "| --- | --- | --- |", *rows, ""]
 
 
@@ -118,10 +118,11 @@ def _bound(cases: Iterable[CaseResult]) -> list[str]:
     counts = Counter((case.operator, ", ".join(case.bound)) for case in cases if case.status == "right" and case.bound)
     if not counts:
         return ["No case."]
-    rows = [f"| {operator} | {_cell(names)} | {count} |" for (operator, names), count in sorted(counts.items())]
+    rows = [f"| {operator} | {cell(names)} | {count} |" for (operator, names), count in sorted(counts.items())]
     return ["| operator | inputs made constants | cases |", "| --- | --- | ---: |", *rows]
 
 
-def _cell(text: str) -> str:
+def cell(text: str) -> str:
+    """Return a text as a table has it: on one line, not too long."""
     line = " ".join(text.split()).replace("|", "\\|")
     return line if len(line) <= 200 else line[:197] + "..."
