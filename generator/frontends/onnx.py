@@ -80,6 +80,10 @@ def _parse(path: Path, raw: bytes) -> onnx.ModelProto:
     proto = decode_model(raw, f"'{path}' is not an ONNX model, or is truncated ({len(raw):,} bytes)")
     if not proto.graph.node or not proto.opset_import:
         raise ModelError(f"'{path}' is not an ONNX model: it holds no nodes or names no operator set")
+    for value in proto.graph.input:
+        for dim in value.type.tensor_type.shape.dim if value.type.HasField("tensor_type") else ():
+            if dim.HasField("dim_value") and dim.dim_value < 0:  # how some exporters write an open dimension
+                dim.ClearField("dim_value")
     return proto
 
 
