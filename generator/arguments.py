@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
+from edgewright.drivers.flashing import FlashOptions
 from edgewright.errors import EdgewrightError
 from edgewright.files import write_text
 from edgewright.manifest import Optimize, Ports
@@ -63,6 +64,13 @@ Curve = Annotated[bool, typer.Option("--curve", help="Also show plans from the f
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no progress; errors only.")]
 Port = Annotated[
     str | None, typer.Option("--port", help="A pyserial URL or device; on the host also 'pty'.", show_default=False)]
+FlashTool = Annotated[
+    str | None, typer.Option("--tool", help="The tool to flash with; the board's first that is there, if not given.",
+                             show_default=False)]  # fmt: skip
+FlashValues = Annotated[
+    list[str] | None, typer.Option("--with", metavar="NAME=VALUE", show_default=False,
+                                   help="A value of the tool, as --with probe=SERIAL. Repeatable.")]  # fmt: skip
+NoFlash = Annotated[bool, typer.Option("--no-flash", help="The board has this firmware already: do not flash it.")]
 Batch = Annotated[
     int | None, typer.Option("--batch", min=1, help="Samples a batch; as many as fit in the board, if not given.",
                              show_default=False)]  # fmt: skip
@@ -98,6 +106,17 @@ def plan_settings(
     return Settings(
         optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights
     )
+
+
+def flash_options(tool: str | None, values: list[str] | None) -> FlashOptions:
+    """Read --tool and --with. Raises: EdgewrightError."""
+    pairs = {}
+    for text in values or []:
+        name, found, value = text.partition("=")
+        if not found or not name or not value:
+            raise EdgewrightError(f"--with {text}: expected NAME=VALUE")
+        pairs[name] = value
+    return FlashOptions(tool, pairs)
 
 
 def places(wishes: list[str] | None) -> dict[str, str]:

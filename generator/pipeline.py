@@ -13,6 +13,7 @@ import numpy as np
 from edgewright.boards import Memory, Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
+from edgewright.drivers.flashing import FlashOptions, flash_and_open
 from edgewright.emit import SourceTree, emit
 from edgewright.errors import MemoryPlanError, ModelError, ToolError, UnsupportedError
 from edgewright.frontends.onnx import Model, decode_model, import_onnx, load_onnx
@@ -247,25 +248,33 @@ def load_project(folder: Path, target: str | None = None) -> tuple[Manifest, Tar
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How samples are driven through a device. Units: seconds."""
+    """How samples are driven through a device. Units: seconds. `flash`: how it is flashed first; None: it is not."""
 
     port: str | None = None
     batch_size: int | None = None
     baudrate: int = 115200
     inference_timeout_s: float = INFERENCE_TIMEOUT_S
     profile: bool = False
+    flash: FlashOptions | None = None
+
+
+def open_board(firmware: Firmware, options: RunOptions, clock: Clock) -> Device:
+    """Flash, where that is asked for, and open the device: it runs this very firmware."""
+    parts = step_parts(firmware, options.port) if options.profile else None
+    port, baudrate, limit_s = options.port, options.baudrate, options.inference_timeout_s
+    with clock.stage("flash"):
+        if options.flash is None:
+            return open_device(firmware, port, baudrate=baudrate, inference_timeout_s=limit_s, parts=parts)
+        return flash_and_open(
+            firmware, port, options.flash, clock.on_stage, baudrate=baudrate, inference_timeout_s=limit_s
+        )[1]
 
 
 def run(
     firmware: Firmware, data: DataSet, options: RunOptions, clock: Clock, on_progress: OnProgress | None = None
 ) -> DeviceRun:
     """Flash and run: all samples on the device that the firmware is for."""
-    parts = step_parts(firmware, options.port) if options.profile else None
-    with clock.stage("flash"):
-        device = open_device(
-            firmware, options.port, baudrate=options.baudrate, inference_timeout_s=options.inference_timeout_s,
-            parts=parts,
-        )  # fmt: skip
+    device = open_board(firmware, options, clock)
     with device, clock.stage("run"):
         return run_on(device, data, options.batch_size, clock, on_progress)
 
