@@ -82,7 +82,7 @@ def generate(model: Model, target: str | Target, optimize: Optimize = "balanced"
     with clock.stage("plan"):
         planned = pipeline.plan(model, board, settings)
     with clock.stage("emit"):
-        tree = pipeline.generate(model, planned, board, optimize)
+        tree = pipeline.generate(model, planned, board, settings)
     return Generated(tree, board, clock)
 
 

@@ -64,6 +64,11 @@ Curve = Annotated[bool, typer.Option("--curve", help="Also show plans from the f
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no progress; errors only.")]
 Port = Annotated[
     str | None, typer.Option("--port", help="A pyserial URL or device; on the host also 'pty'.", show_default=False)]
+FrontOption = Annotated[
+    str, typer.Option("--front", help="What the firmware speaks: link, mlperf (performance form) or mlperf-energy.")]
+MlperfModel = Annotated[
+    str | None, typer.Option("--mlperf-model", metavar="ID", show_default=False,
+                             help="The model as MLPerf Tiny knows it: kws01 ...; else its own name.")]  # fmt: skip
 FlashTool = Annotated[
     str | None, typer.Option("--tool", help="The tool to flash with; the board's first that is there, if not given.",
                              show_default=False)]  # fmt: skip
@@ -98,14 +103,15 @@ def optimize_level(text: str) -> Optimize:
 
 def plan_settings(
     optimize: str, flash_limit: int | None, ram_limit: int | None, io: str, place: list[str] | None = None,
-    stage_weights: str | None = None,
+    stage_weights: str | None = None, front: str = "link", mlperf_model: str | None = None,
 ) -> Settings:  # fmt: skip
     """Check the options that a plan depends on. Raises: EdgewrightError."""
     if io not in get_args(Ports):
         raise EdgewrightError(f"--io {io}: expected one of {', '.join(get_args(Ports))}")
     return Settings(
-        optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights
-    )
+        optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights, front,
+        mlperf_model,
+    )  # fmt: skip
 
 
 def flash_options(tool: str | None, values: list[str] | None) -> FlashOptions:

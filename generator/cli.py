@@ -27,9 +27,11 @@ from edgewright.arguments import (
     FlashTool,
     FlashValues,
     Force,
+    FrontOption,
     JsonFile,
     MapFile,
     MaybeTarget,
+    MlperfModel,
     ModelFile,
     NoFlash,
     OptimizeFor,
@@ -132,11 +134,13 @@ def generate(
     map_file: MapFile = None,
     place: Places = None,
     stage_weights: StageWeights = None,
+    front: FrontOption = "link",
+    mlperf_model: MlperfModel = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
-    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights, front, mlperf_model)
     clock = pipeline.Clock()
     screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
     folder = output or Path(f"{model.stem}-{board.name}")
@@ -168,7 +172,7 @@ def _generate(
         planned = pipeline.plan(model, board, settings)
     write_map(map_file, planned, f"{model.name} for {board.name}")
     with clock.stage("emit"):
-        return pipeline.generate(model, planned, board, settings.optimize)
+        return pipeline.generate(model, planned, board, settings)
 
 
 @app.command()
@@ -240,6 +244,7 @@ def deploy(
     pin: Pin = None, bind: Bind = None, calibration: Calibration = None, scheme: SchemeName = "int8",
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
+    front: FrontOption = "link", mlperf_model: MlperfModel = None,
     port: Port = None, batch: Batch = None, baud: Baud = 115200,
     timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, no_flash: NoFlash = False,
     tool: FlashTool = None, values: FlashValues = None, json_file: JsonFile = None,
@@ -247,7 +252,7 @@ def deploy(
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
-    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights)
+    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights, front, mlperf_model)
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     board = load_target(target)

@@ -19,6 +19,7 @@ from edgewright.errors import MemoryPlanError, ModelError, ToolError, Unsupporte
 from edgewright.frontends.onnx import Model, decode_model, import_onnx, load_onnx
 from edgewright.frontends.onnx_bind import Bindings
 from edgewright.frontends.reference import ReferenceRun, run_reference
+from edgewright.fronts import front_of
 from edgewright.ir import Array, Graph
 from edgewright.kernels import Core
 from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
@@ -89,7 +90,8 @@ class Settings:
     `flash_limit`: what the firmware may take in all; the board's flash, if not given. `ram_limit`: what the arena may
     take; what the board's RAM leaves, if not given. `io`: who holds inputs and outputs, "caller" or "arena". `place`:
     names of tensors, constants or operators, each with the memory region that it is to lie in. `stage_weights`: the RAM
-    region that weights in slower memory are copied to while the layer before theirs runs.
+    region that weights in slower memory are copied to while the layer before theirs runs. `front`: what the firmware
+    speaks on its line, "link", "mlperf" or "mlperf-energy", and `mlperf_model`, as which model the latter two answer.
     """
 
     optimize: Optimize = "balanced"
@@ -98,6 +100,8 @@ class Settings:
     io: Ports = "caller"
     place: Mapping[str, str] = field(default_factory=dict)
     stage_weights: str | None = None
+    front: str = "link"
+    mlperf_model: str | None = None
 
     def options(self, target: Target | None) -> PlanOptions:
         """What the planner makes of them on a board: kernels do not pack weights to more than the code's flash has."""
@@ -186,10 +190,12 @@ def _stack_bytes(target: Target) -> int:
     return target.stack.bytes if target.stack else 0
 
 
-def generate(model: Model, planned: Plan, target: Target, optimize: Optimize) -> SourceTree:
+def generate(model: Model, planned: Plan, target: Target, settings: Settings | Optimize) -> SourceTree:
     """Emit: a Plan becomes a source tree. Raises: MemoryPlanError where the board is too small for it."""
+    settings = Settings(settings) if isinstance(settings, str) else settings
+    front = front_of(settings.front, settings.mlperf_model, model.name)
     check_fits(planned, target)
-    return emit(planned, model.name, target, optimize, model.sha256, model.serialized)
+    return emit(planned, model.name, target, settings.optimize, model.sha256, model.serialized, front)
 
 
 def check_fits(planned: Plan, target: Target) -> None:
