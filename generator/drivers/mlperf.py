@@ -186,7 +186,7 @@ class MlperfDevice(LinkDevice):
 
 
 def _packed_outputs(texts: list[str], manifest: Manifest) -> Array:
-    """Read the numbers of one inference into a packed sample. Raises: DeviceError where they are others than the model's.
+    """Read the numbers of one inference into a packed sample. Raises: DeviceError where they do not fit the model.
 
     Nine digits tell each float32 from the next, so that they come out to the bit.
     """
