@@ -28,8 +28,8 @@ class Device(Closing):
     """A board, or a twin of it: a context manager. The model is the one that was prepared last.
 
     `target`: a board's name, a folder with a target.toml, or a `Target`. `port`: as --port; None for an emulated
-    board's own emulator, and in-process on the host. `flash`: whether flash is written; None: exactly if it is a board at
-    a serial port. `tool` and `values` as --tool and --with.
+    board's own emulator, and in-process on the host. `flash`: whether flash is written; None: exactly if it is a board
+    at a serial port. `tool` and `values` as --tool and --with.
     """
 
     def __init__(
