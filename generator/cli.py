@@ -258,6 +258,8 @@ def deploy(
     board = load_target(target)
     if profile:
         check_profile(board, port)
+    if front == "mlperf-energy":
+        raise EdgewrightError("--front mlperf-energy: nothing can be deployed there, it is for a power meter's runner")
     how = flash_options(tool, values)
     writes = not no_flash and (board.device == "serial" or tool is not None)
     if writes:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -315,6 +316,9 @@ def test_choices_are_checked(tmp_path: Path) -> None:
         TargetError, match=r"'mps2-an386' has no EW_MARK_INIT, EW_MARK_LOW, EW_MARK_HIGH in its \[defines\]"
     ):
         ew.generate(model, "mps2-an386", front="mlperf-energy")
+    argv = [sys.executable, "-m", "edgewright", "deploy", str(DIGITS), "-t", "host", "--data", str(DIGITS_TEST)]
+    done = subprocess.run([*argv, "--front", "mlperf-energy"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and len(done.stderr.splitlines()) == 1 and "power meter" in done.stderr
 
 
 @pytest.mark.slow
