@@ -149,7 +149,7 @@ class MlperfDevice(LinkDevice):
                 f"{self._url}: the device runs another build ({build[:12]}, '{said.get('model', '?')}') than "
                 f"'{self.firmware.folder}' ({mine[:12]}): flash it first"
             )
-        self._timer_hz, self._capacity_samples = 1_000_000, 1
+        self._timer_hz = 1_000_000
 
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
         if self._dut is None:
