@@ -100,7 +100,8 @@ def deployed(path: Path, network: Network, target: str) -> Run:
             instructions.append(result.report().run.instructions_per_inference)
             for name, values in wanted.items():
                 span = max(float(np.ptp(values)), float(np.abs(values).max()), 1e-6)
-                error = max(error, float(np.abs(made[name].reshape(values.shape) - values).max()) / span)
+                off = float(np.abs(made[name].reshape(values.shape) - values).max()) / span
+                error = max(error, off) if np.isfinite(off) else np.inf
     memory = built.firmware.manifest.memory
     count = None if instructions[0] is None else float(np.mean(instructions))
     flash = result.report().build.flash_bytes

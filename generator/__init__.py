@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgewright.api import Board, Built, Generated, Predictions, generate, load, quantize
     from edgewright.boards import list_targets, load_target
     from edgewright.errors import EdgewrightError
+    from edgewright.on_device import Device
     from edgewright.quantization.options import Options as QuantizeOptions
     from edgewright.report.result import Result as Report
     from edgewright.version import VERSION as __version__  # noqa: N811
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Board",
     "Built",
+    "Device",
     "EdgewrightError",
     "Generated",
     "Predictions",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "Device": ("on_device", "Device"),
     "EdgewrightError": ("errors", "EdgewrightError"),
     "QuantizeOptions": ("quantization.options", "Options"),
     "Report": ("report.result", "Result"),

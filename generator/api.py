@@ -21,14 +21,14 @@ from edgewright import pipeline
 from edgewright.boards import Target, load_target
 from edgewright.build import Firmware, write_project
 from edgewright.closing import Closing
-from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
+from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun
+from edgewright.drivers.flashing import FlashOptions
 from edgewright.emit import SourceTree
 from edgewright.errors import EdgewrightError, QuantizationError
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Array
 from edgewright.manifest import Manifest, Optimize
 from edgewright.pipeline import Clock, Settings
-from edgewright.profile import step_parts
 from edgewright.quantization.options import Options
 from edgewright.quantizer import QuantizedModel, quantize_model
 from edgewright.report.result import Result as Report
@@ -82,7 +82,7 @@ def generate(model: Model, target: str | Target, optimize: Optimize = "balanced"
     with clock.stage("plan"):
         planned = pipeline.plan(model, board, settings)
     with clock.stage("emit"):
-        tree = pipeline.generate(model, planned, board, optimize, settings.weights)
+        tree = pipeline.generate(model, planned, board, settings)
     return Generated(tree, board, clock)
 
 
@@ -122,18 +122,19 @@ class Built:
 
     def flash(
         self, port: str | None = None, *, baudrate: int = 115200, inference_timeout_s: float = INFERENCE_TIMEOUT_S,
-        profile: bool = False,
+        profile: bool = False, write: bool | None = None, tool: str | None = None,
+        values: Mapping[str, str] | None = None,
     ) -> Board:  # fmt: skip
         """Put it on its board: None is the target's emulator, or in-process on the host.
 
-        `profile` splits what an emulator counts by step. Raises: TargetError where nothing counts.
+        `profile` splits what an emulator counts by step. `write`: whether its flash is written, by default exactly if
+        it is a board at a serial port; with which `tool`, and which of the tool's `values` are not the target's.
+        Raises: EdgewrightError.
         """
-        parts = step_parts(self.firmware, port) if profile else None
-        with self.clock.stage("flash"):
-            device = open_device(
-                self.firmware, port, baudrate=baudrate, inference_timeout_s=inference_timeout_s, parts=parts
-            )
-        return Board(device, self)
+        writes = self.firmware.target.device == "serial" if write is None else write
+        how = FlashOptions(tool, values or {}) if writes or tool is not None else None
+        options = pipeline.RunOptions(port, None, baudrate, inference_timeout_s, profile, how)
+        return Board(pipeline.open_board(self.firmware, options, self.clock), self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast, get_args
 
 import typer
 
+from edgewright.drivers.flashing import FlashOptions
 from edgewright.errors import EdgewrightError
 from edgewright.files import write_text
 from edgewright.manifest import Optimize, Ports
@@ -67,6 +68,18 @@ Curve = Annotated[bool, typer.Option("--curve", help="Also show plans from the f
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No tables and no progress; errors only.")]
 Port = Annotated[
     str | None, typer.Option("--port", help="A pyserial URL or device; on the host also 'pty'.", show_default=False)]
+FrontOption = Annotated[
+    str, typer.Option("--front", help="What the firmware speaks: link, mlperf (performance form) or mlperf-energy.")]
+MlperfModel = Annotated[
+    str | None, typer.Option("--mlperf-model", metavar="ID", show_default=False,
+                             help="The model as MLPerf Tiny knows it: kws01 ...; else its own name.")]  # fmt: skip
+FlashTool = Annotated[
+    str | None, typer.Option("--tool", help="The tool to flash with; the board's first that is there, if not given.",
+                             show_default=False)]  # fmt: skip
+FlashValues = Annotated[
+    list[str] | None, typer.Option("--with", metavar="NAME=VALUE", show_default=False,
+                                   help="A value of the tool, as --with probe=SERIAL. Repeatable.")]  # fmt: skip
+NoFlash = Annotated[bool, typer.Option("--no-flash", help="The board has this firmware already: do not flash it.")]
 Batch = Annotated[
     int | None, typer.Option("--batch", min=1, help="Samples a batch; as many as fit in the board, if not given.",
                              show_default=False)]  # fmt: skip
@@ -94,7 +107,7 @@ def optimize_level(text: str) -> Optimize:
 
 def plan_settings(
     optimize: str, flash_limit: int | None, ram_limit: int | None, io: str, place: list[str] | None = None,
-    stage_weights: str | None = None, weights: str = "auto",
+    stage_weights: str | None = None, weights: str = "auto", front: str = "link", mlperf_model: str | None = None,
 ) -> Settings:  # fmt: skip
     """Check the options that a plan depends on. Raises: EdgewrightError."""
     if io not in get_args(Ports):
@@ -103,8 +116,19 @@ def plan_settings(
         raise EdgewrightError(f"--weights {weights}: expected one of {', '.join(get_args(Weights))}")
     return Settings(
         optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights,
-        cast(Weights, weights),
+        cast(Weights, weights), front, mlperf_model,
     )  # fmt: skip
+
+
+def flash_options(tool: str | None, values: list[str] | None) -> FlashOptions:
+    """Read --tool and --with. Raises: EdgewrightError."""
+    pairs = {}
+    for text in values or []:
+        name, found, value = text.partition("=")
+        if not found or not name or not value:
+            raise EdgewrightError(f"--with {text}: expected NAME=VALUE")
+        pairs[name] = value
+    return FlashOptions(tool, pairs)
 
 
 def places(wishes: list[str] | None) -> dict[str, str]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, Vali
 from pydantic_core import ErrorDetails
 
 from edgewright.errors import TargetError
+from edgewright.flash_ways import FlashWay
 from edgewright.resources import resource_dir
 
 FILE_NAME = "target.toml"
@@ -213,6 +214,7 @@ class Target(_Table):
     interrupts: Interrupts | None = None
     emulator: Emulator | None = None
     tool: tuple[Tool, ...] = ()
+    flash: tuple[FlashWay, ...] = ()  # the first whose tool is there is taken
     _folder: Path = PrivateAttr(default=Path())
 
     @property

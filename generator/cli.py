@@ -24,11 +24,16 @@ from edgewright.arguments import (
     Curve,
     DataFile,
     FlashLimit,
+    FlashTool,
+    FlashValues,
     Force,
+    FrontOption,
     JsonFile,
     MapFile,
     MaybeTarget,
+    MlperfModel,
     ModelFile,
+    NoFlash,
     OptimizeFor,
     Pin,
     Places,
@@ -45,6 +50,7 @@ from edgewright.arguments import (
     WeightsAs,
     check_json,
     check_map,
+    flash_options,
     input_pins,
     plan_settings,
     write_json,
@@ -57,6 +63,7 @@ from edgewright.cli_quantize import add_quantize, load_model
 from edgewright.console import Screen
 from edgewright.doctor import examine
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
+from edgewright.drivers.flashing import check_flash, flash_and_open
 from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
 from edgewright.errors import EdgewrightError, MemoryPlanError, UnsupportedError
@@ -127,12 +134,17 @@ def generate(
     io: PortsIn = "caller",
     map_file: MapFile = None,
     place: Places = None,
-    stage_weights: StageWeights = None, weights: WeightsAs = "auto",
+    stage_weights: StageWeights = None,
+    weights: WeightsAs = "auto",
+    front: FrontOption = "link",
+    mlperf_model: MlperfModel = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
-    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights, weights)
+    settings = plan_settings(
+        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model
+    )
     clock = pipeline.Clock()
     screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
     folder = output or Path(f"{model.stem}-{board.name}")
@@ -164,7 +176,7 @@ def _generate(
         planned = pipeline.plan(model, board, settings)
     write_map(map_file, planned, f"{model.name} for {board.name}")
     with clock.stage("emit"):
-        return pipeline.generate(model, planned, board, settings.optimize, settings.weights)
+        return pipeline.generate(model, planned, board, settings)
 
 
 @app.command()
@@ -190,21 +202,26 @@ def build(project: ProjectDir, target: BoardOf = None, quiet: Quiet = False) -> 
 
 @app.command()
 def flash(
-    project: ProjectDir, port: Port = None, baud: Baud = 115200, target: BoardOf = None, quiet: Quiet = False
-) -> None:
+    project: ProjectDir, port: Port = None, baud: Baud = 115200, tool: FlashTool = None, values: FlashValues = None,
+    target: BoardOf = None, quiet: Quiet = False,
+) -> None:  # fmt: skip
     """Put a built project on its board, and check by the build id that it runs there.
 
     An emulated board starts anew for each run; there, and in-process, this only proves that it would.
     """
     screen = Screen(quiet)
     firmware = pipeline.load_firmware(project, target)
+    is_board = firmware.target.device == "serial" or tool is not None
+    rows = [("build id", firmware.manifest.build_id), ("answered", port or firmware.target.device)]
     with screen.stages() as on_stage:
         on_stage("flash")
-        with open_device(firmware, port, baudrate=baud):
-            pass
-    screen.show(two_columns(f"{firmware.manifest.model.name} on {firmware.target.name}", [
-        ("build id", firmware.manifest.build_id), ("answered", port or firmware.target.device),
-    ]))  # fmt: skip
+        if is_board:
+            done, device = flash_and_open(firmware, port, flash_options(tool, values), on_stage, baudrate=baud)
+            rows.append(("flashed by", f"{done.tool}, attempt {done.attempts}, {done.seconds:.1f} s"))
+        else:
+            device = open_device(firmware, port, baudrate=baud)
+        device.close()
+    screen.show(two_columns(f"{firmware.manifest.model.name} on {firmware.target.name}", rows))
 
 
 @app.command()
@@ -231,23 +248,32 @@ def deploy(
     pin: Pin = None, bind: Bind = None, calibration: Calibration = None, scheme: SchemeName = "int8",
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
-    weights: WeightsAs = "auto",
+    weights: WeightsAs = "auto", front: FrontOption = "link", mlperf_model: MlperfModel = None,
     port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, json_file: JsonFile = None,
+    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, no_flash: NoFlash = False,
+    tool: FlashTool = None, values: FlashValues = None, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
-    settings = plan_settings(optimize, flash_limit, ram_limit, io, place, stage_weights, weights)
+    settings = plan_settings(
+        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model
+    )
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     board = load_target(target)
     if profile:
         check_profile(board, port)
+    if front == "mlperf-energy":
+        raise EdgewrightError("--front mlperf-energy: nothing can be deployed there, it is for a power meter's runner")
+    how = flash_options(tool, values)
+    writes = not no_flash and (board.device == "serial" or tool is not None)
+    if writes:
+        check_flash(board, port, how)
     if compare_float and calibration is None:
         raise EdgewrightError("--compare-float needs --calibration: without it the model is the float one")
     arrays, pins, bindings = load_npz(data), input_pins(pin), parse_bindings(bind)
-    options = pipeline.RunOptions(port, batch, baud, timeout, profile)
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile, how if writes else None)
     loaded = load_model(model, pins, bindings, calibration, scheme, screen, clock)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
 

@@ -18,7 +18,8 @@ import numpy as np
 
 import edgewright.version
 from edgewright.boards import Target
-from edgewright.errors import InternalError
+from edgewright.errors import InternalError, UnsupportedError
+from edgewright.fronts import Front
 from edgewright.identifiers import c_identifier, comment_text, unique_identifiers
 from edgewright.ir import Array, DType, Tensor
 from edgewright.literals import literal
@@ -48,6 +49,7 @@ _LINK_CODES = {
         DType.S4, DType.U4, DType.S2, DType.U2,
     )},
 }  # fmt: skip
+LINK = Front()
 SAMPLE_ALIGN_BYTES = 8  # the widest element (float64, int64); docs/PROTOCOL.md
 
 
@@ -78,6 +80,16 @@ class Port:
     def link_code(self) -> str:
         """The element type in the serial protocol."""
         return _LINK_CODES[self.tensor.dtype]
+
+    @property
+    def mlperf_kind(self) -> str:
+        """How the MLPerf front prints an element. Raises: UnsupportedError where it cannot."""
+        dtype = self.tensor.dtype
+        if dtype is DType.F32:
+            return "EW_MLPERF_FLOAT32"
+        if dtype.numpy.kind not in "iub":
+            raise UnsupportedError(f"--front mlperf prints numbers: output '{self.tensor.name}' is {dtype.value}")
+        return "EW_MLPERF_SIGNED" if dtype.numpy.kind == "i" else "EW_MLPERF_UNSIGNED"
 
     @property
     def shape_text(self) -> str:
@@ -130,15 +142,16 @@ def templates() -> jinja2.Environment:
 
 def emit(
     plan: Plan, name: str, target: Target, optimize: Optimize, model_sha256: str, reference: bytes,
-    weights: Weights = "auto",
+    weights: Weights = "auto", front: Front = LINK,
 ) -> SourceTree:  # fmt: skip
     """Return the whole generated project; `reference` is the model to compare the board with."""
-    return _Emitter(plan, name, target, optimize).tree(model_sha256, reference, weights)
+    return _Emitter(plan, name, front.on(target), optimize, front).tree(model_sha256, reference, weights)
 
 
 class _Emitter:
-    def __init__(self, plan: Plan, name: str, target: Target, optimize: Optimize) -> None:
+    def __init__(self, plan: Plan, name: str, target: Target, optimize: Optimize, front: Front) -> None:
         self.plan = plan
+        self.front = front
         self.target = target
         self.optimize = optimize
         self.name = name
@@ -335,8 +348,9 @@ class _Emitter:
         for out, template in (("model.h", "model.h.j2"), ("model.c", "model.c.j2"), ("arena.c", "arena.c.j2"),
                               ("weights.h", "weights.h.j2"), ("weights.c", "weights.c.j2")):  # fmt: skip
             files[out] = self._render(template, context)
-        link_sources = runtime.sources("link")
-        for header in (*headers, "ew_link.h", "ew_port.h"):
+        folder, main = ("mlperf", "main_mlperf.c.j2") if self.front.is_mlperf else ("link", "main.c.j2")
+        link_sources = runtime.sources(folder)
+        for header in (*headers, f"ew_{folder}.h", "ew_port.h"):
             runtime.need(header)
         for source in link_sources:
             runtime.need(source)
@@ -354,18 +368,18 @@ class _Emitter:
         files["CMakeLists.txt"] = self._render("CMakeLists.txt.j2", context)
         files["reference.onnx"] = reference
         context["model_sha256_bytes"] = list(bytes.fromhex(model_sha256))
-        context["build_id_bytes"] = []
-        draft = self._render("main.c.j2", context)
+        context["build_id_bytes"], context["build_id_text"] = [], ""
+        draft = self._render(main, context)
         build_id = _tree_hash({**files, "main.c": draft}, large_files)[:32]
-        context["build_id_bytes"] = list(bytes.fromhex(build_id))
-        files["main.c"] = self._render("main.c.j2", context)
+        context["build_id_bytes"], context["build_id_text"] = list(bytes.fromhex(build_id)), build_id
+        files["main.c"] = self._render(main, context)
         manifest = manifest_of(
             name=self.name, prefix=self.prefix, plan=self.plan, target=self.target, optimize=self.optimize,
             inputs=[(port.tensor, port.identifier, port.offset_bytes) for port in self.inputs],
             outputs=[(port.tensor, port.identifier, port.offset_bytes) for port in self.outputs],
             input_bytes=_sample_bytes(self.inputs), output_bytes=_sample_bytes(self.outputs),
             model_sha256=model_sha256, build_id=build_id,
-            functions=[(code.identifier, code.steps) for code in self.steps],
+            functions=[(code.identifier, code.steps) for code in self.steps], front=self.front.name,
         )  # fmt: skip
         context["manifest"] = manifest
         files["README.md"] = self._render("README.md.j2", context)
@@ -385,6 +399,7 @@ class _Emitter:
             "weights_regions": sorted({constant.region for constant in self.plan.constants}), "arenas": self.arenas,
             "arena_parameters": [f"void *{arena.parameter}" for arena in self.arenas],
             "arena_bytes": self.plan.arena_bytes, "lower_bound_bytes": self.plan.lower_bound_bytes,
+            "front": self.front, "load_bytes": _load_bytes(self.inputs),
             "input_bytes": _sample_bytes(self.inputs), "output_bytes": _sample_bytes(self.outputs),
             "optimize": self.optimize, "compile_flags": OPTIMIZE_FLAGS[self.optimize],
             "stack_bytes": stack, "version": edgewright.version.VERSION,
@@ -431,6 +446,11 @@ def _tree_hash(files: Mapping[str, bytes], large_files: Mapping[str, Sequence[by
         for body in bodies:
             digest.update(body)
     return digest.hexdigest()
+
+
+def _load_bytes(ports: Sequence[Port]) -> int:
+    """What a host sends for one inference: a packed sample without the padding at its end."""
+    return max((port.offset_bytes + port.tensor.size_bytes for port in ports), default=0)
 
 
 def _sample_bytes(ports: Sequence[Port]) -> int:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edgewright.boards import Target
 from edgewright.errors import ModelError
+from edgewright.fronts import FrontName
 from edgewright.ir import DType, Tensor
 from edgewright.ops.capped import capped_axis
 from edgewright.plan import Plan, Step
@@ -107,6 +108,7 @@ class Manifest(_Table):
     target: str
     optimize: Optimize
     quantized: bool = False
+    front: FrontName = "link"
     model: ModelFacts
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
@@ -135,7 +137,7 @@ def manifest_of(
     *, name: str, prefix: str, plan: Plan, target: Target, optimize: Optimize,
     inputs: Sequence[tuple[Tensor, str, int]], outputs: Sequence[tuple[Tensor, str, int]],
     input_bytes: int, output_bytes: int, model_sha256: str, build_id: str,
-    functions: Sequence[tuple[str, Sequence[Step]]],
+    functions: Sequence[tuple[str, Sequence[Step]]], front: FrontName = "link",
 ) -> Manifest:  # fmt: skip
     """Return the manifest of a generated project."""
     def ports(items: Sequence[tuple[Tensor, str, int]]) -> tuple[Port, ...]:
@@ -147,7 +149,7 @@ def manifest_of(
 
     return Manifest(
         generator=f"edgewright {VERSION}", build_id=build_id, c_prefix=prefix, target=target.name, optimize=optimize,
-        quantized=is_quantized(plan.graph),
+        quantized=is_quantized(plan.graph), front=front,
         model=ModelFacts(name=name, sha256=model_sha256, macs=plan.macs, parameters=plan.graph.parameters),
         inputs=ports(inputs), outputs=ports(outputs), input_bytes=input_bytes, output_bytes=output_bytes,
         memory=Memory(arena_bytes=plan.arena_bytes, arena_lower_bound_bytes=plan.lower_bound_bytes,

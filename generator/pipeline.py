@@ -13,11 +13,13 @@ import numpy as np
 from edgewright.boards import Memory, Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
+from edgewright.drivers.flashing import FlashOptions, flash_and_open
 from edgewright.emit import SourceTree, emit
 from edgewright.errors import MemoryPlanError, ModelError, ToolError, UnsupportedError
 from edgewright.frontends.onnx import Model, decode_model, import_onnx, load_onnx
 from edgewright.frontends.onnx_bind import Bindings
 from edgewright.frontends.reference import ReferenceRun, run_reference
+from edgewright.fronts import front_of
 from edgewright.ir import Array, Graph
 from edgewright.kernels import Core
 from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
@@ -90,7 +92,8 @@ class Settings:
     take; what the board's RAM leaves, if not given. `io`: who holds inputs and outputs, "caller" or "arena". `place`:
     names of tensors, constants or operators, each with the memory region that it is to lie in. `stage_weights`: the RAM
     region that weights in slower memory are copied to while the layer before theirs runs. `weights`: written as
-    C arrays ("c"), into a file ("binary"), or by their size.
+    C arrays ("c"), into a file ("binary"), or by their size. `front`: what the firmware speaks on its line, "link",
+    "mlperf" or "mlperf-energy", and `mlperf_model`, as which model the latter two answer.
     """
 
     optimize: Optimize = "balanced"
@@ -100,6 +103,8 @@ class Settings:
     place: Mapping[str, str] = field(default_factory=dict)
     stage_weights: str | None = None
     weights: Weights = "auto"
+    front: str = "link"
+    mlperf_model: str | None = None
 
     def options(self, target: Target | None) -> PlanOptions:
         """What the planner makes of them on a board: kernels do not pack weights to more than the code's flash has."""
@@ -188,12 +193,14 @@ def _stack_bytes(target: Target) -> int:
     return target.stack.bytes if target.stack else 0
 
 
-def generate(
-    model: Model, planned: Plan, target: Target, optimize: Optimize, weights: Weights = "auto"
-) -> SourceTree:
+def generate(model: Model, planned: Plan, target: Target, settings: Settings | Optimize) -> SourceTree:
     """Emit: a Plan becomes a source tree. Raises: MemoryPlanError where the board is too small for it."""
+    settings = Settings(settings) if isinstance(settings, str) else settings
+    front = front_of(settings.front, settings.mlperf_model, model.name)
     check_fits(planned, target)
-    return emit(planned, model.name, target, optimize, model.sha256, model.serialized, weights)
+    return emit(
+        planned, model.name, target, settings.optimize, model.sha256, model.serialized, settings.weights, front
+    )
 
 
 def check_fits(planned: Plan, target: Target) -> None:
@@ -252,25 +259,33 @@ def load_project(folder: Path, target: str | None = None) -> tuple[Manifest, Tar
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How samples are driven through a device. Units: seconds."""
+    """How samples are driven through a device. Units: seconds. `flash`: how it is flashed first; None: it is not."""
 
     port: str | None = None
     batch_size: int | None = None
     baudrate: int = 115200
     inference_timeout_s: float = INFERENCE_TIMEOUT_S
     profile: bool = False
+    flash: FlashOptions | None = None
+
+
+def open_board(firmware: Firmware, options: RunOptions, clock: Clock) -> Device:
+    """Flash, where that is asked for, and open the device: it runs this very firmware."""
+    parts = step_parts(firmware, options.port) if options.profile else None
+    port, baudrate, limit_s = options.port, options.baudrate, options.inference_timeout_s
+    with clock.stage("flash"):
+        if options.flash is None:
+            return open_device(firmware, port, baudrate=baudrate, inference_timeout_s=limit_s, parts=parts)
+        return flash_and_open(
+            firmware, port, options.flash, clock.on_stage, baudrate=baudrate, inference_timeout_s=limit_s
+        )[1]
 
 
 def run(
     firmware: Firmware, data: DataSet, options: RunOptions, clock: Clock, on_progress: OnProgress | None = None
 ) -> DeviceRun:
     """Flash and run: all samples on the device that the firmware is for."""
-    parts = step_parts(firmware, options.port) if options.profile else None
-    with clock.stage("flash"):
-        device = open_device(
-            firmware, options.port, baudrate=options.baudrate, inference_timeout_s=options.inference_timeout_s,
-            parts=parts,
-        )  # fmt: skip
+    device = open_board(firmware, options, clock)
     with device, clock.stage("run"):
         return run_on(device, data, options.batch_size, clock, on_progress)
 

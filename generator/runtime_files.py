@@ -19,7 +19,7 @@ def _paths() -> Mapping[str, Path]:
     root = resource_dir("runtime_c")
     return {
         path.name: path
-        for folder in ("include", "kernels", "link")
+        for folder in ("include", "kernels", "link", "mlperf")
         for path in sorted((root / folder).rglob("ew_*.[ch]"))
     }
 

@@ -56,7 +56,7 @@ def lower_model(
         try:
             model = _imported(bind_inputs(proto, bound), values, bound, prefix)
             board = _board(target)
-            tree = pipeline.generate(model, pipeline.plan(model, board), board, "balanced", "c")
+            tree = pipeline.generate(model, pipeline.plan(model, board), board, pipeline.Settings(weights="c"))
             return Lowered(native_model(tree), tuple(bound))
         except NeedsConstantError as error:
             needed = error.values - set(bound)

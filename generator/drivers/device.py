@@ -337,6 +337,7 @@ def open_device(
     """
     target = firmware.target
     device: Device
+    board = _board_class(firmware)
     if port == PTY_PORT and target.device == "library":
         process = start([firmware.elf])
         try:
@@ -344,15 +345,15 @@ def open_device(
         except BaseException:
             process.close()
             raise
-        device = LinkDevice(firmware, path, process=process, inference_timeout_s=inference_timeout_s)
+        device = board(firmware, path, process=process, inference_timeout_s=inference_timeout_s)
     elif port is not None:
-        device = LinkDevice(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate)
+        device = board(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate)
     elif target.device == "library":
         device = LibraryDevice(firmware, inference_timeout_s=inference_timeout_s)
     elif target.device == "emulator":
         mode: Mode | None = "plugin" if parts is not None else None
         emulator = start_emulator(target, firmware.elf, mode=mode, parts=parts)
-        device = LinkDevice(firmware, emulator.url, emulator=emulator, inference_timeout_s=inference_timeout_s)
+        device = board(firmware, emulator.url, emulator=emulator, inference_timeout_s=inference_timeout_s)
     else:
         raise TargetError(f"'{target.name}' is a board: say which port it is on with --port")
     try:
@@ -361,3 +362,12 @@ def open_device(
         device.close()
         raise
     return device
+
+
+def _board_class(firmware: Firmware) -> type[LinkDevice]:
+    """What speaks with the firmware over a line."""
+    if firmware.manifest.front == "link":
+        return LinkDevice
+    from edgewright.drivers.mlperf import MlperfDevice  # which is made from the classes here
+
+    return MlperfDevice
