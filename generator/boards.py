@@ -33,6 +33,7 @@ Positive = Annotated[int, Field(strict=True, gt=0)]
 NonNegative = Annotated[int, Field(strict=True, ge=0)]
 PositiveNumber = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
+Word = Annotated[int, Field(strict=True, ge=0, lt=1 << 32)]
 
 
 class _Table(BaseModel):
@@ -127,6 +128,29 @@ class Interrupts(_Table):
         return self
 
 
+class Setup(_Table):
+    """One step of what is done first after a reset: clocks, wait states, pins.
+
+    In the 32-bit register at `address`, bits of `clear` become 0, then those of `set` 1. Where `wait` is not 0
+    the step ends when the bits of that mask are `is`, or after a bounded time: an emulator may not model the flag.
+    """
+
+    what: Text
+    address: Annotated[int, Field(strict=True, ge=0, lt=_ADDRESS_SPACE_BYTES, multiple_of=4)]
+    clear: Word = 0
+    set: Word = 0
+    wait: Word = 0
+    is_: Annotated[Word, Field(alias="is")] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not (self.clear or self.set or self.wait):
+            raise ValueError("does nothing; expected clear, set or wait")
+        if self.is_ & ~self.wait:
+            raise ValueError(f"is = {self.is_:#x} has bits that wait = {self.wait:#x} does not look at")
+        return self
+
+
 class Markers(_Table):
     """Opcodes, of `bytes` bytes each, that begin and end one inference and that bracket an interrupt handler."""
 
@@ -201,7 +225,7 @@ class Target(_Table):
     cpu: Text
     isa: Text
     features: tuple[Literal["fpu", "dsp", "mve"], ...] = ()  # what kernels may use
-    evidence: Literal["host", "emulated", "hardware"]
+    evidence: Literal["host", "built", "emulated", "hardware"]
     device: Literal["library", "emulator", "serial"]
     clock_hz: Positive | None = None
     toolchain: Toolchain
@@ -211,6 +235,7 @@ class Target(_Table):
     stack: Stack | None = None
     defines: dict[Identifier, Annotated[int, Field(strict=True)] | Text] = {}
     interrupts: Interrupts | None = None
+    setup: tuple[Setup, ...] = ()
     emulator: Emulator | None = None
     tool: tuple[Tool, ...] = ()
     _folder: Path = PrivateAttr(default=Path())

@@ -138,6 +138,22 @@ def test_unknown_name_has_near_matches():
         (("origin = 0x2000_0000", "origin = 0xFFFF_F000"), "'RAM' ends at 0x100001000, beyond 32 bits"),
         (('name = "RAM"', 'name = "R A M"'), "memory[1].name: "),
         (("[stack]\nbytes = 1024", ""), "stack: missing"),
+        (
+            ("[stack]", '[[setup]]\nwhat = "x"\naddress = 4\n[stack]'),
+            "setup[0]: does nothing; expected clear, set or wait",
+        ),
+        (
+            ("[stack]", '[[setup]]\nwhat = "x"\naddress = 4\nset = 1\nis = 1\n[stack]'),
+            "is = 0x1 has bits that wait = 0x0",
+        ),
+        (
+            ("[stack]", '[[setup]]\nwhat = "x"\naddress = 6\nset = 1\n[stack]'),
+            "setup[0].address: input should be a multiple",
+        ),
+        (
+            ("[stack]", '[[setup]]\nwhat = "x"\naddress = 4\nsets = 1\n[stack]'),
+            "setup[0].sets: unknown key; did you mean 'set'",
+        ),
         (("bytes = 1024", "bytes = 1028"), "stack.bytes: input should be a multiple of 8"),
         (("bytes = 1024", "bytes = 16384"), "stack.bytes: 16384 B do not fit in 'RAM'"),
         (('name = "mine"', 'name = "other"'), "name: expected the folder's name 'mine', got 'other'"),

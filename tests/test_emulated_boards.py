@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from conftest import DIGITS, DIGITS_TEST, need
+from conftest import DIGITS, DIGITS_CALIBRATION, DIGITS_TEST, need
 from firmware import build_firmware, running
 
 import edgewright as ew
-from edgewright.boards import list_targets
+from edgewright.boards import list_targets, load_target
 from edgewright.drivers import process
 
 TARGETS = [target for target in list_targets() if target.device == "emulator"]
@@ -59,11 +59,36 @@ def test_timer_counts_instructions_where_the_plugin_cannot(target, elf):
         assert abs(ticks * per_tick - 200_000) <= 2 * per_tick + 100  # on some boards reading the timer takes 60
 
 
+@pytest.fixture(scope="module")
+def digits_int8():
+    with np.load(DIGITS_CALIBRATION) as data:
+        return ew.quantize(ew.load(DIGITS), data["x"][:64], rounding="nearest")
+
+
 @pytest.mark.slow
-def test_digits(target):
-    """The float network of examples/digits is as good there as on the host."""
+def test_digits_int8(target, digits_int8):
+    """The same bits on every board: those of the reference."""
     data = np.load(DIGITS_TEST)
-    with ew.generate(ew.load(DIGITS), target.name).build().flash() as board:
+    with ew.generate(digits_int8, target.name).build().flash() as board:
+        result = board.predict(data["x"][:4])
+    report = result.report(data["y"][:4])
+    assert report.fidelity.mismatching_elements == 0
+    assert report.kpi.accuracy == 1.0
+    assert report.run.instructions_source == "plugin, exact"
+    assert report.run.instructions_min > report.model.macs / 16
+    assert report.build.ram_bytes <= target.ram_bytes
+    if "arm" in target.isa:
+        assert report.build.stack_bytes <= report.build.stack_bound_bytes <= target.stack.bytes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted({target.isa: target.name for target in reversed(TARGETS)}.values()))
+def test_digits(name):
+    """The float network of examples/digits is as good on each kind of core as on the host."""
+    target = load_target(name)
+    need("cc", *(tool.name for tool in target.tool))
+    data = np.load(DIGITS_TEST)
+    with ew.generate(ew.load(DIGITS), name).build().flash() as board:
         result = board.predict(data["x"][:20])
     report = result.report(data["y"][:20])
     assert report.fidelity.passed
