@@ -1,8 +1,8 @@
 /* USART and LPUART of the STM32: receive by interrupt into the ring buffer, transmit polled. EW_UART_STM32 is 1 for the
  * registers of F1 and F4, 2 for those of F7, H7 and L4; EW_UART_CLOCK_HZ is the clock that reaches the peripheral, and
  * EW_UART_BRR_STEPS what its divider counts in a bit: 1, and 256 in an LPUART. Clocks and pins are [[setup]].
- * Source: 1: RM0008 chapter 27, RM0041 chapter 23, RM0090 chapter 30; 2: RM0385 chapter 31, RM0433 chapters 48 and 49,
- * RM0432 chapters 50 and 51. */
+ * Source: chapters "USART" of the reference manuals RM0041, RM0090, RM0368 (1), RM0385, RM0433, RM0468 (2); "LPUART" of
+ * RM0432 (2). */
 #include "ew_board.h"
 #include "ew_cortex_m.h"
 #include "ew_port.h"
