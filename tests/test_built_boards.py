@@ -120,3 +120,13 @@ def test_clocks_of_l4() -> None:
     assert 64 * MHZ <= vco <= 344 * MHZ
     assert vco / (2 * field(pll, 26, 25) + 2) == board.clock_hz
     assert cfgr == 3  # nothing is divided in the end
+
+
+def test_clocks_of_rp2350() -> None:
+    """RP2350 datasheet: PLL_SYS_FBDIV_INT, PLL_SYS_PRIM."""
+    board = load_target("pico2")
+    values = registers(board)
+    divide, prim = values[0x40050008], values[0x4005000C]
+    vco = 12 * MHZ * divide
+    assert 750 * MHZ <= vco <= 1600 * MHZ
+    assert vco / field(prim, 18, 16) / field(prim, 14, 12) == board.clock_hz

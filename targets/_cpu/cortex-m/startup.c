@@ -13,6 +13,7 @@ typedef struct {
 } ew_copy;
 extern const ew_copy ew_copies_start[], ew_copies_end[]; /* initialised data, and weights in RAM */
 extern uint32_t ew_bss_start[], ew_bss_end[];
+extern const uint32_t ew_vectors_start[];
 
 int main(void);
 void ew_reset(void);
@@ -52,6 +53,9 @@ __attribute__((noreturn)) void ew_reset(void)
     EW_SCB_CCR |= EW_SCB_CCR_LOB;
 #endif
     __asm volatile("dsb\n isb" ::: "memory");
+#endif
+#ifdef EW_SET_VTOR /* where a boot ROM ran before, which had vectors of its own */
+    EW_SCB_VTOR = (uint32_t)(uintptr_t)ew_vectors_start;
 #endif
 #ifdef EW_BOARD_SETUP
     ew_board_setup();
