@@ -151,12 +151,12 @@ class Board:
         self.socket = socket.create_connection((host, int(port)), timeout=LIMIT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def wake(self):
-        """Ask until the first answer: an emulated STM32 drops what comes before its UART is on."""
+    def wake(self, request=b"?"):
+        """Ask until the first answer (8 bytes): an emulated STM32 drops what comes before its UART is on."""
         data = b""
         self.socket.settimeout(0.2)
         for n_sent in range(1, 5 * LIMIT_S):
-            self.socket.sendall(b"?")
+            self.socket.sendall(request)
             try:
                 while len(data) < 8 * n_sent:
                     data += self.socket.recv(8)
@@ -194,5 +194,4 @@ def running(target, elf, mode):
     with start_emulator(target, elf, mode=mode) as emulator:
         board = Board(emulator)
         with board.socket:
-            board.wake()
             yield board

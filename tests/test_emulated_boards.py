@@ -38,6 +38,7 @@ def test_flags_and_features_agree(target):
 
 def test_start_up_line_and_exact_counts(target, elf):
     with running(target, elf, "plugin") as board:
+        board.wake()
         for command in (b"l", b"p", b"l"):
             board.ask(command)
         assert board.emulator.read_counts()[:, 0, 0].tolist() == [200_000, 2, 200_000]
@@ -56,6 +57,7 @@ def test_start_up_line_and_exact_counts(target, elf):
 
 def test_timer_counts_instructions_where_the_plugin_cannot(target, elf):
     with running(target, elf, "icount") as board:
+        board.wake()
         ticks, _ = board.ask(b"l")
         per_tick = board.emulator.instructions_per_tick
         assert abs(ticks * per_tick - 200_000) <= 2 * per_tick + 100  # on some boards reading the timer takes 60
