@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
+from edgewright.board_mistakes import describe, named_files
 from edgewright.errors import TargetError
 from edgewright.flash_ways import FlashWay
 from edgewright.resources import resource_dir
@@ -34,6 +34,7 @@ Positive = Annotated[int, Field(strict=True, gt=0)]
 NonNegative = Annotated[int, Field(strict=True, ge=0)]
 PositiveNumber = Annotated[float, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0)]
+Word = Annotated[int, Field(strict=True, ge=0, lt=1 << 32)]
 
 
 class _Table(BaseModel):
@@ -128,6 +129,29 @@ class Interrupts(_Table):
         return self
 
 
+class Setup(_Table):
+    """One step of what is done first after a reset: clocks, wait states, pins.
+
+    In the 32-bit register at `address`, bits of `clear` become 0, then those of `set` 1. Where `wait` is not 0
+    the step ends when the bits of that mask are `is`, or after a bounded time: an emulator may not model the flag.
+    """
+
+    what: Text
+    address: Annotated[int, Field(strict=True, ge=0, lt=_ADDRESS_SPACE_BYTES, multiple_of=4)]
+    clear: Word = 0
+    set: Word = 0
+    wait: Word = 0
+    is_: Annotated[Word, Field(alias="is")] = 0
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not (self.clear or self.set or self.wait):
+            raise ValueError("does nothing; expected clear, set or wait")
+        if self.is_ & ~self.wait:
+            raise ValueError(f"is = {self.is_:#x} has bits that wait = {self.wait:#x} does not look at")
+        return self
+
+
 class Markers(_Table):
     """Opcodes, of `bytes` bytes each, that begin and end one inference and that bracket an interrupt handler."""
 
@@ -202,7 +226,7 @@ class Target(_Table):
     cpu: Text
     isa: Text
     features: tuple[Literal["fpu", "dsp", "mve"], ...] = ()  # what kernels may use
-    evidence: Literal["host", "emulated", "hardware"]
+    evidence: Literal["host", "built", "emulated", "hardware"]
     device: Literal["library", "emulator", "serial"]
     clock_hz: Positive | None = None
     toolchain: Toolchain
@@ -212,6 +236,7 @@ class Target(_Table):
     stack: Stack | None = None
     defines: dict[Identifier, Annotated[int, Field(strict=True)] | Text] = {}
     interrupts: Interrupts | None = None
+    setup: tuple[Setup, ...] = ()
     emulator: Emulator | None = None
     tool: tuple[Tool, ...] = ()
     flash: tuple[FlashWay, ...] = ()  # the first whose tool is there is taken
@@ -259,52 +284,49 @@ class Target(_Table):
 
         Raises: TargetError where it is absent or lies outside these folders.
         """
-        pure = PurePosixPath(path)
-        shared = resource_dir("targets").resolve()
-        own = self._folder.resolve()
-        roots = (shared,) if own.is_relative_to(shared) else (own, shared)
-        if pure.is_absolute() or ".." in pure.parts or "\\" in path:
-            raise TargetError(f"'{path}' leads outside {_words(roots)}")
-        for root in roots:
-            candidate = (root / pure).resolve()
-            if candidate.is_file():
-                if not candidate.is_relative_to(root):
-                    raise TargetError(f"'{path}' leads outside {root}")
-                return candidate
-        raise TargetError(f"no file '{path}' in {_words(roots)}")
+        return _resolve(self._folder, path)
 
     def _sum(self, kind: str) -> int | None:
         return sum(region.bytes for region in self.memory if region.kind == kind) if self.memory else None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        for region in self.memory:
-            for other in self.memory:
-                if region is not other and region.name == other.name:
-                    raise ValueError(f"memory: two regions are called '{region.name}'")
-                if region is not other and region.name.upper() == other.name.upper():
-                    raise ValueError(f"memory: '{region.name}' and '{other.name}' differ in case only")
-                if region is not other and region.origin < other.end and other.origin < region.end:
-                    raise ValueError(f"memory: '{region.name}' and '{other.name}' overlap")
-            if region.origin % _REGION_ALIGN_BYTES:
-                raise ValueError(f"memory: '{region.name}' does not begin at a multiple of {_REGION_ALIGN_BYTES} bytes")
-            if region.end > _ADDRESS_SPACE_BYTES:
-                raise ValueError(f"memory: '{region.name}' ends at {region.end:#x}, beyond 32 bits")
+        problems = _memory_mistakes(self.memory)
         if self.device != "library":
             for kind in ("flash", "ram"):
                 if not any(region.kind == kind for region in self.memory):
-                    raise ValueError(f'memory: no region of kind = "{kind}"; expected a [[memory]] table')
+                    problems.append(f'memory: no region of kind = "{kind}"; expected a [[memory]] table')
             if self.stack is None:
-                raise ValueError("stack: missing; expected [stack] with bytes")
-            if self.data_memory and self.stack.bytes > self.data_memory.bytes:
-                raise ValueError(f"stack.bytes: {self.stack.bytes} B do not fit in '{self.data_memory.name}'")
+                problems.append("stack: missing; expected [stack] with bytes")
+            elif self.data_memory and self.stack.bytes > self.data_memory.bytes:
+                problems.append(f"stack.bytes: {self.stack.bytes} B do not fit in '{self.data_memory.name}'")
         if (self.device == "emulator") != (self.emulator is not None):
-            raise ValueError('emulator: expected an [emulator] table exactly when device = "emulator"')
+            problems.append('emulator: expected an [emulator] table exactly when device = "emulator"')
         names = [file.out_name for file in self.file]
-        for name in names:
+        for name in dict.fromkeys(names):
             if names.count(name) > 1 or "/" in name or "\\" in name or name in (".", ".."):
-                raise ValueError(f"file: '{name}' is not a plain file name that occurs once")
+                problems.append(f"file: '{name}' is not a plain file name that occurs once")
+        if problems:
+            raise ValueError("\n".join(problems))
         return self
+
+
+def _memory_mistakes(regions: tuple[Memory, ...]) -> list[str]:
+    """What is wrong with regions that are right one by one."""
+    found = []
+    for index, region in enumerate(regions):
+        for other in regions[:index]:
+            if region.name == other.name:
+                found.append(f"memory: two regions are called '{region.name}'")
+            elif region.name.upper() == other.name.upper():
+                found.append(f"memory: '{other.name}' and '{region.name}' differ in case only")
+            if region.origin < other.end and other.origin < region.end:
+                found.append(f"memory: '{other.name}' and '{region.name}' overlap")
+        if region.origin % _REGION_ALIGN_BYTES:
+            found.append(f"memory: '{region.name}' does not begin at a multiple of {_REGION_ALIGN_BYTES} bytes")
+        if region.end > _ADDRESS_SPACE_BYTES:
+            found.append(f"memory: '{region.name}' ends at {region.end:#x}, beyond 32 bits")
+    return found
 
 
 def targets_dir() -> Path:
@@ -319,7 +341,7 @@ def target_names() -> tuple[str, ...]:
 
 def list_targets() -> tuple[Target, ...]:
     """Read all boards that come with edgewright, in order of name. Raises: TargetError."""
-    return tuple(_read(targets_dir() / name) for name in target_names())
+    return tuple(read_target(targets_dir() / name) for name in target_names())
 
 
 def load_target(name: str | Path) -> Target:
@@ -330,50 +352,70 @@ def load_target(name: str | Path) -> Target:
     """
     names = target_names()
     if str(name) in names:
-        return _read(targets_dir() / str(name))
+        return read_target(targets_dir() / str(name))
     folder = Path(name)
     if folder.is_dir():
-        return _read(folder)
+        return read_target(folder)
     if folder.name == FILE_NAME and folder.is_file():
-        return _read(folder.parent)
+        return read_target(folder.parent)
     near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.4)
     hint = f"did you mean {_words(near)}?" if near else f"known targets: {', '.join(names)}."
     raise TargetError(f"unknown target '{name}': {hint} A folder with a {FILE_NAME} is taken as well.")
 
 
-def _read(folder: Path) -> Target:
-    """Read and check folder/target.toml."""
+def read_target(folder: Path) -> Target:
+    """Read and check folder/target.toml. Raises: TargetError with a line for each mistake."""
     path = folder / FILE_NAME
-    label = f"{folder.resolve().name}/{FILE_NAME}"
+    name = folder.resolve().name
+    label = f"{name}/{FILE_NAME}"
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise TargetError(f"{label}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TargetError(f"{label}: is not TOML: {error}") from error
+    target, problems = None, []
     try:
         target = Target.model_validate(data)
     except ValidationError as error:
-        problems = [f"{label}: {_describe(detail)}" for detail in error.errors()]
-        raise TargetError("\n".join(problems)) from None
-    if target.name != folder.resolve().name:
-        raise TargetError(f"{label}: name: expected the folder's name '{folder.resolve().name}', got '{target.name}'")
-    target._folder = folder
-    for key, named in _named_files(target):
+        problems = [line for detail in error.errors() for line in describe(detail, Target)]
+        problems += [line for line in _memory_mistakes(_regions(data)) if line not in problems]
+    if isinstance(data.get("name"), str) and data["name"] not in ("", name):
+        problems.append(f"name: expected the folder's name '{name}', got '{data['name']}'")
+    for key, named in named_files(data):
         try:
-            target.resolve(named)
+            _resolve(folder, named)
         except TargetError as error:
-            raise TargetError(f"{label}: {key}: {error}") from None
+            problems.append(f"{key}: {error}")
+    if target is None or problems:
+        raise TargetError("\n".join(f"{label}: {problem}" for problem in problems))
+    target._folder = folder
     return target
 
 
-def _named_files(target: Target) -> list[tuple[str, str]]:
-    """Return key and path of every file that the target names."""
-    files = [("toolchain.file", target.toolchain.file)]
-    files += [(f"file[{index}].source", file.source) for index, file in enumerate(target.file)]
-    if target.emulator is not None and target.emulator.counting is not None:
-        files.append(("emulator.counting.plugin", target.emulator.counting.plugin))
-    return files
+def _regions(data: dict[str, Any]) -> tuple[Memory, ...]:
+    """The memory map of a file that has other mistakes; empty where the map itself has some."""
+    try:
+        return tuple(Memory.model_validate(table) for table in data.get("memory", ()))
+    except (ValidationError, TypeError):
+        return ()
+
+
+def _resolve(folder: Path, path: str) -> Path:
+    """Find a file that the target.toml in `folder` names. Raises: TargetError."""
+    pure = PurePosixPath(path)
+    shared = resource_dir("targets").resolve()
+    own = folder.resolve()
+    roots = (shared,) if own.is_relative_to(shared) else (own, shared)
+    if pure.is_absolute() or ".." in pure.parts or "\\" in path:
+        raise TargetError(f"'{path}' leads outside {_words(roots)}")
+    for root in roots:
+        candidate = (root / pure).resolve()
+        if candidate.is_file():
+            if not candidate.is_relative_to(root):
+                raise TargetError(f"'{path}' leads outside {root}")
+            return candidate
+    raise TargetError(f"no file '{path}' in {_words(roots)}")
 
 
 def _check_placeholders(key: str, words: tuple[str, ...], *, needed: set[str], known: set[str]) -> None:
@@ -383,39 +425,6 @@ def _check_placeholders(key: str, words: tuple[str, ...], *, needed: set[str], k
         raise ValueError(f"{key} has no {{{name}}}")
     for name in sorted(found - known):
         raise ValueError(f"{key} has an unknown placeholder {{{name}}}")
-
-
-def _describe(detail: ErrorDetails) -> str:
-    """Put one pydantic error into words: the key, what is expected, what was found."""
-    parts = [part for part in detail["loc"] if part != "[key]"]
-    key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
-    if detail["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(parts[-1]), _keys_beside(parts), n=1)
-        return f"{key}: unknown key" + (f"; did you mean '{near[0]}'?" if near else "")
-    if detail["type"] == "missing":
-        return f"{key}: missing"
-    message = detail["msg"].removeprefix("Value error, ")
-    if detail["type"] == "value_error":
-        return f"{key}: {message}" if key else message
-    return f"{key}: {message[:1].lower()}{message[1:]}, got {detail['input']!r}"
-
-
-def _keys_beside(parts: list[Any]) -> list[str]:
-    """Return the keys that are legal in the table where the key at the end of `parts` stands."""
-    table: type[BaseModel] = Target
-    for part in parts[:-1]:
-        if isinstance(part, int):
-            continue
-        annotation = table.model_fields[part].annotation
-        models = [
-            arg
-            for arg in (annotation, *getattr(annotation, "__args__", ()))
-            if isinstance(arg, type) and issubclass(arg, BaseModel)
-        ]
-        if not models:
-            return []
-        table = models[0]
-    return list(table.model_fields)
 
 
 def _words(items: Any) -> str:

@@ -56,9 +56,10 @@ from edgewright.arguments import (
     write_json,
     write_map,
 )
-from edgewright.boards import Target, list_targets, load_target
+from edgewright.boards import Target, load_target
 from edgewright.build import Firmware, write_project
 from edgewright.build import build as build_project
+from edgewright.cli_boards import add_boards
 from edgewright.cli_quantize import add_quantize, load_model
 from edgewright.console import Screen
 from edgewright.doctor import examine
@@ -87,6 +88,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
 
 @app.command()
 def inspect(
@@ -326,24 +328,6 @@ def _measured(
 
 
 @app.command()
-def targets(json_file: JsonFile = None, quiet: Quiet = False) -> None:
-    """List the boards."""
-    check_json(json_file)
-    boards = list_targets()
-    rows = [
-        {"name": b.name, "description": b.description, "cpu": b.cpu, "clock_hz": b.clock_hz, "evidence": b.evidence,
-         "device": b.device, "flash_bytes": b.flash_bytes, "ram_bytes": b.ram_bytes}
-        for b in boards
-    ]  # fmt: skip
-    Screen(quiet or str(json_file) == "-").grid("targets", ("name", "cpu", "evidence", "flash", "RAM", "description"), [
-        (b.name, b.cpu, b.evidence, *("-" if size is None else f"{size:,} B" for size in (b.flash_bytes, b.ram_bytes)),
-         b.description)
-        for b in boards
-    ])  # fmt: skip
-    write_json(json_file, rows)
-
-
-@app.command()
 def doctor(json_file: JsonFile = None, quiet: Quiet = False) -> None:
     """Show which tools are installed, and how to get the others."""
     check_json(json_file)
@@ -368,6 +352,7 @@ def _root(
 
 
 add_quantize(app)
+add_boards(app)
 
 
 def main() -> None:

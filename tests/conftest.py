@@ -13,6 +13,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 DIGITS = REPOSITORY / "examples" / "digits" / "digits.onnx"
+DIGITS_CALIBRATION = REPOSITORY / "examples" / "digits" / "digits_calibration.npz"
 DIGITS_TEST = REPOSITORY / "examples" / "digits" / "digits_test.npz"
 SHARED_MODELS = REPOSITORY.parent / "shared" / "models"
 

@@ -19,6 +19,10 @@ FIRMWARE = r"""
 #include <math.h>
 void counted_loop(uint32_t n);
 void it_block(void);
+#if defined(__riscv)
+__asm__("counted_loop: slti x0, x0, 1\n1: addi a0, a0, -1\n bnez a0, 1b\n slti x0, x0, 2\n ret\n"
+        "it_block: slti x0, x0, 1\n slti x0, x0, 2\n ret\n");
+#else
 __asm__(".syntax unified\n.thumb\n"
         /* 2 n */
         ".thumb_func\ncounted_loop: .short 0xbf50\n1: subs r0, #1\n bne 1b\n .short 0xbf60\n bx lr\n"
@@ -28,6 +32,7 @@ __asm__(".syntax unified\n.thumb\n"
         " .short 0xbf60\n bx lr\n");
 #else
         ".thumb_func\nit_block: .short 0xbf50\n .short 0xbf60\n bx lr\n");
+#endif
 #endif
 
 static volatile uint32_t initialised = 1234u;
@@ -58,7 +63,7 @@ static uint32_t steps_back(uint64_t until)
 static uint32_t features(void)
 {
     uint32_t found = 0;
-#if defined(__ARM_FP)
+#if defined(__ARM_FP) || defined(__riscv_flen)
     volatile float half = 0.5f;
     found |= half + half == 1.0f ? 1u : 0u;
 #endif
@@ -96,7 +101,11 @@ int main(void)
         case 'm': answer[1] = steps_back(start + 3u * (1u << 24)); break;
         case 'u': answer[1] = (uint32_t)ew_port_stack_used_bytes(); break;
         case 'z': answer[1] = (uint32_t)ew_port_stack_size_bytes(); break;
+#if defined(__riscv)
+        case 'f': __asm__ volatile("unimp"); break;
+#else
         case 'f': __asm__ volatile("udf #0"); break;
+#endif
         case 'r': ew_port_reset(); break;
         default: break;
         }
@@ -141,6 +150,22 @@ class Board:
         self.emulator = emulator
         self.socket = socket.create_connection((host, int(port)), timeout=LIMIT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def wake(self, request=b"?"):
+        """Ask until the first answer (8 bytes): an emulated STM32 drops what comes before its UART is on."""
+        data = b""
+        self.socket.settimeout(0.2)
+        for n_sent in range(1, 5 * LIMIT_S):
+            self.socket.sendall(request)
+            try:
+                while len(data) < 8 * n_sent:
+                    data += self.socket.recv(8)
+                break
+            except TimeoutError:
+                if data:
+                    break
+        assert data
+        self.socket.settimeout(LIMIT_S)
 
     def read(self, n_bytes):
         data = b""

@@ -6,6 +6,7 @@ import pytest
 
 from edgewright.boards import list_targets, load_target, target_names
 from edgewright.errors import TargetError
+from edgewright.new_board import make_board
 
 MINIMAL = """
 name = "mine"
@@ -138,6 +139,22 @@ def test_unknown_name_has_near_matches():
         (("origin = 0x2000_0000", "origin = 0xFFFF_F000"), "'RAM' ends at 0x100001000, beyond 32 bits"),
         (('name = "RAM"', 'name = "R A M"'), "memory[1].name: "),
         (("[stack]\nbytes = 1024", ""), "stack: missing"),
+        (
+            ("[stack]", '[[setup]]\nwhat = "x"\naddress = 4\n[stack]'),
+            "setup[0]: does nothing; expected clear, set or wait",
+        ),
+        (
+            ("[stack]", '[[setup]]\nwhat = "x"\naddress = 4\nset = 1\nis = 1\n[stack]'),
+            "is = 0x1 has bits that wait = 0x0",
+        ),
+        (
+            ("[stack]", '[[setup]]\nwhat = "x"\naddress = 6\nset = 1\n[stack]'),
+            "setup[0].address: input should be a multiple",
+        ),
+        (
+            ("[stack]", '[[setup]]\nwhat = "x"\naddress = 4\nsets = 1\n[stack]'),
+            "setup[0].sets: unknown key; did you mean 'set'",
+        ),
         (("bytes = 1024", "bytes = 1028"), "stack.bytes: input should be a multiple of 8"),
         (("bytes = 1024", "bytes = 16384"), "stack.bytes: 16384 B do not fit in 'RAM'"),
         (('name = "mine"', 'name = "other"'), "name: expected the folder's name 'mine', got 'other'"),
@@ -191,3 +208,54 @@ def test_unreadable_file(tmp_path):
     (tmp_path / "mine").mkdir()
     with pytest.raises(TargetError, match=r"mine/target\.toml: cannot be read"):
         load_target(tmp_path / "mine")
+
+
+def test_every_mistake_is_named_at_once(tmp_path):
+    text = MINIMAL.replace('cpu = "cortex-m0"\n', "").replace('name = "mine"', 'name = "other"')
+    text = text.replace("origin = 0x2000_0000", "origin = 65528").replace("_cpu/cortex-m/startup.c", "no.c")
+    text = text.replace("[stack]\nbytes = 1024", "[stack]\nbytes = 1023\n[interrupts]\ncounts = 2")
+    lines = refused(tmp_path, text).splitlines()
+    wanted = (
+        "cpu: missing", "name: expected", "overlap", "multiple of 16", "file[0].source: no file", "stack.bytes: ",
+        "interrupts.counts: unknown key; did you mean 'count'", "interrupts.count: missing",
+    )  # fmt: skip
+    assert len(lines) == len(wanted)
+    for words in wanted:
+        assert any(words in line for line in lines), words
+
+
+def test_mistakes_of_the_whole_come_together(tmp_path):
+    text = MINIMAL.replace('device = "serial"', 'device = "emulator"').replace("bytes = 1024", "bytes = 16384")
+    message = refused(tmp_path, text)
+    assert "do not fit" in message
+    assert "expected an [emulator] table" in message
+
+
+def test_a_new_board_begins_from_another(tmp_path):
+    for like in ("nucleo-f401re", "mps2-an386", "host"):
+        folder = make_board(f"my-{like}", load_target(like), tmp_path)
+        made = load_target(folder)
+        assert made.name == f"my-{like}"
+        assert made.memory == load_target(like).memory
+        assert made.evidence == ("host" if like == "host" else "built")
+    folder = board(tmp_path, MINIMAL.replace("_cpu/cortex-m/startup.c", "own.c"))
+    (folder / "own.c").write_text("")
+    made = load_target(make_board("yours", load_target(folder), tmp_path / "new" / "place"))
+    assert made.resolve("own.c").parent == tmp_path / "new" / "place" / "yours"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("taken", "taken' exists: choose another name"),
+        ("mps2-an386", "is a board that comes with edgewright"),
+        ("../out", "cannot be a board's name"),
+        ("", "cannot be a board's name"),
+    ],
+)
+def test_a_new_board_overwrites_nothing(tmp_path, name, words):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(TargetError) as caught:
+        make_board(name, load_target("host"), tmp_path)
+    assert words in str(caught.value)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "taken"]

@@ -14,7 +14,7 @@ from edgewright.drivers.device import open_device
 from edgewright.errors import TargetError, ToolError
 from edgewright.profile import step_parts
 
-TARGETS = {t.emulator.counting.cycle_model: t for t in list_targets() if t.emulator and t.emulator.counting}
+TARGETS = {t.emulator.counting.cycle_model: t for t in reversed(list_targets()) if t.emulator and t.emulator.counting}
 MODELS = typing.get_args(typing.get_args(Counting.model_fields["cycle_model"].annotation)[0])
 
 # (code, cycles) by model. r0 is 0; sp points to a word that may be read and written.

@@ -20,8 +20,7 @@ CALIBRATION = REPOSITORY / "examples" / "digits" / "digits_calibration.npz"
 FAST = "mps2-an386"
 TARGETS = [
     pytest.param(target, id=target.name, marks=() if target.name == FAST else pytest.mark.slow)
-    for target in list_targets()
-    if target.device == "emulator"
+    for target in {board.isa: board for board in reversed(list_targets()) if board.device == "emulator"}.values()
 ]
 SHF_WRITE, SHF_ALLOC = 1, 2
 
@@ -55,7 +54,7 @@ def read_elf(path: Path) -> tuple[list[tuple[str, int, int, bool]], dict[str, tu
     *(pytest.param(small_float, *param.values, id=f"float-{param.id}", marks=param.marks) for param in TARGETS[1::3]),
 ])  # fmt: skip
 def test_the_report_is_the_elf_to_the_byte(target: Target, network) -> None:  # type: ignore[no-untyped-def]
-    need("arm-none-eabi-gcc", "qemu-system-arm")
+    need(*(tool.name for tool in target.tool))
     model, x = network()
     built = ew.generate(model, target).build()
     with built.flash() as board:
@@ -83,8 +82,11 @@ def test_the_report_is_the_elf_to_the_byte(target: Target, network) -> None:  # 
     stack = next(size for name, _, size, _ in sections if name == ".stack")
     assert build.stack_reserved_bytes == stack == symbols["ew_stack_top"][0] - symbols["ew_stack_bottom"][0]
 
-    assert build.stack_bound_note is None
     assert build.stack_bytes is not None
+    if not target.isa.startswith("arm"):
+        assert build.stack_bound_note == "only Thumb code is analysed"
+        return
+    assert build.stack_bound_note is None
     assert build.stack_bound_bytes is not None
     assert build.inference_stack_bytes is not None
     assert 0 < build.stack_bytes <= build.stack_bound_bytes <= build.stack_reserved_bytes

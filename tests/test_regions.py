@@ -75,7 +75,7 @@ def digits() -> Model:
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_region_is_memory(target: Target, tmp_path: Path) -> None:
     """RAM can be written and read at both ends; what the program has in a flash region is read there."""
-    need("arm-none-eabi-gcc", "qemu-system-arm")
+    need(*(tool.name for tool in target.tool))
     others = target.flash_regions[1:]
     words = "".join(
         f'static const uint32_t in_{region.name}[1] __attribute__((section(".ew_weights.{region.name}"))) = '
@@ -91,6 +91,7 @@ def test_every_region_is_memory(target: Target, tmp_path: Path) -> None:
             board.socket.sendall(struct.pack("<II", address, value))
             return struct.unpack("<II", board.read(8))
 
+        board.wake(bytes(8))
         assert poke(0)[0] == 0xC0DE0001
         for number, region in enumerate(others):
             assert poke(region.origin)[0] == 0xF1A50000 + number

@@ -33,7 +33,7 @@ class TargetRecord(_Table):
     name: str
     cpu: str
     clock_hz: int | None
-    evidence: Literal["host", "emulated", "hardware"]
+    evidence: Literal["host", "built", "emulated", "hardware"]
 
 
 class RegionRecord(_Table):

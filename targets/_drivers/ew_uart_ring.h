@@ -1,10 +1,9 @@
 /* Receive buffer between a UART's interrupt (the only writer) and ew_port_read (the only reader). A driver includes
- * it once. When it is full the newest byte is dropped: the link notices by its CRC and sends again. The host keeps
+ * it once, behind the header of its processor family (ew_cortex_m.h, ew_riscv.h), which masks interrupts. When it is full the newest byte is dropped: the link notices by its CRC and sends again. The host keeps
  * no more bytes under way than EW_PORT_RX_BUFFER_BYTES, so that does not happen with a host that keeps to the rules. */
 #ifndef EW_UART_RING_H
 #define EW_UART_RING_H
 
-#include "ew_cortex_m.h"
 #include "ew_port.h"
 
 #include <stddef.h>
@@ -50,11 +49,11 @@ static inline size_t ring_read_waiting(uint8_t *dst, size_t max_bytes)
             return count;
         }
         /* With interrupts masked no byte can slip in between the test and the sleep; a pending one ends the sleep. */
-        uint32_t primask = ew_irq_save();
+        uintptr_t masked = ew_irq_save();
         if (ring_written == ring_read) {
             ew_wait_for_interrupt();
         }
-        ew_irq_restore(primask);
+        ew_irq_restore(masked);
     }
 }
 

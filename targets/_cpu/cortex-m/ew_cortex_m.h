@@ -13,12 +13,17 @@
 #define EW_SYST_CVR EW_REG32(0xE000E018u)
 #define EW_NVIC_ISER(index) EW_REG32(0xE000E100u + 4u * (index))
 #define EW_SCB_ICSR EW_REG32(0xE000ED04u)
+#define EW_SCB_VTOR EW_REG32(0xE000ED08u)
 #define EW_SCB_AIRCR EW_REG32(0xE000ED0Cu)
 #define EW_SCB_CCR EW_REG32(0xE000ED14u)
 #define EW_SCB_CFSR EW_REG32(0xE000ED28u)
 #define EW_SCB_HFSR EW_REG32(0xE000ED2Cu)
 #define EW_SCB_BFAR EW_REG32(0xE000ED38u)
+#define EW_SCB_CCSIDR EW_REG32(0xE000ED80u)
+#define EW_SCB_CSSELR EW_REG32(0xE000ED84u)
 #define EW_SCB_CPACR EW_REG32(0xE000ED88u)
+#define EW_SCB_ICIALLU EW_REG32(0xE000EF50u)
+#define EW_SCB_DCISW EW_REG32(0xE000EF60u)
 
 #define EW_SYST_CSR_ENABLE 0x1u
 #define EW_SYST_CSR_TICKINT 0x2u
@@ -26,6 +31,7 @@
 #define EW_SCB_ICSR_PENDSTSET 0x04000000u
 #define EW_SCB_AIRCR_SYSRESETREQ 0x05FA0004u /* with the write key */
 #define EW_SCB_CPACR_FPU_ON 0x00F00000u      /* full access to CP10 and CP11: FPU and MVE */
+#define EW_SCB_CCR_CACHES 0x00030000u        /* data cache and instruction cache */
 #define EW_SCB_CCR_LOB 0x00080000u           /* Armv8.1-M: the loop cache, without which LE is a plain branch */
 
 /* Markers for an instruction counter: hint encodings that the architecture leaves unallocated, so that every core

@@ -1,4 +1,5 @@
 /* Start-up of any Cortex-M: from reset to main(), and what happens when the processor faults. */
+#include "ew_board.h"
 #include "ew_cortex_m.h"
 #include "ew_port.h"
 
@@ -12,11 +13,34 @@ typedef struct {
 } ew_copy;
 extern const ew_copy ew_copies_start[], ew_copies_end[]; /* initialised data, and weights in RAM */
 extern uint32_t ew_bss_start[], ew_bss_end[];
+extern const uint32_t ew_vectors_start[];
 
 int main(void);
 void ew_reset(void);
 void ew_fault(void);
+void ew_board_setup(void);
 void ew_fault_report(const uint32_t *frame, uint32_t exc_return) __attribute__((noreturn, used));
+
+#ifdef EW_CACHES
+/* Throws away what is in the caches (after power-up: nothing that means anything) and switches them on. Needs no stack and
+ * no data. Source: DDI 0403, B2.2.7 (cache maintenance) and B3.2; Cortex-M7 Devices Generic User Guide (DUI 0646), 4.5. */
+static inline __attribute__((always_inline)) void caches_on(void)
+{
+    EW_SCB_ICIALLU = 0u;
+    EW_SCB_CSSELR = 0u; /* the data cache of level 1 */
+    __asm volatile("dsb\n isb" ::: "memory");
+    uint32_t sets = (EW_SCB_CCSIDR >> 13 & 0x7FFFu) + 1u;
+    uint32_t ways = (EW_SCB_CCSIDR >> 3 & 0x3FFu) + 1u;
+    for (uint32_t set = 0; set < sets; set++) {
+        for (uint32_t way = 0; way < ways; way++) {
+            EW_SCB_DCISW = way << 30 | set << 5; /* 4 ways, lines of 32 bytes */
+        }
+    }
+    __asm volatile("dsb\n isb" ::: "memory");
+    EW_SCB_CCR |= EW_SCB_CCR_CACHES;
+    __asm volatile("dsb\n isb" ::: "memory");
+}
+#endif
 
 /* The first code to run. Without the FPU switched on the first float (or MVE) instruction faults, and the compiler may put one
  * anywhere, so this comes before anything else; barriers as DDI 0403, B1.4.7 asks for. The loops are volatile, or the
@@ -29,6 +53,15 @@ __attribute__((noreturn)) void ew_reset(void)
     EW_SCB_CCR |= EW_SCB_CCR_LOB;
 #endif
     __asm volatile("dsb\n isb" ::: "memory");
+#endif
+#ifdef EW_SET_VTOR /* where a boot ROM ran before, which had vectors of its own */
+    EW_SCB_VTOR = (uint32_t)(uintptr_t)ew_vectors_start;
+#endif
+#ifdef EW_BOARD_SETUP
+    ew_board_setup();
+#endif
+#ifdef EW_CACHES
+    caches_on();
 #endif
     for (const ew_copy *copy = ew_copies_start; copy < ew_copies_end; copy++) {
         const volatile uint32_t *from = copy->from;

@@ -1,0 +1,66 @@
+/* 16550 UART on a RISC-V board: receive by interrupt into the ring buffer, transmit polled.
+ * Source: National Semiconductor PC16550D datasheet (June 1995), chapter 8 "Registers". */
+#include "ew_board.h"
+#include "ew_port.h"
+#include "ew_riscv.h"
+#include "ew_uart.h"
+#include "ew_uart_ring.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define UART_DATA EW_REG8(EW_UART_BASE + 0u) /* with LCR_DIVISOR the divisor's low byte */
+#define UART_IER EW_REG8(EW_UART_BASE + 1u)  /* and its high byte */
+#define UART_FCR EW_REG8(EW_UART_BASE + 2u)
+#define UART_LCR EW_REG8(EW_UART_BASE + 3u)
+#define UART_LSR EW_REG8(EW_UART_BASE + 5u)
+
+#define IER_RX 0x01u
+#define FCR_FIFO 0x01u /* interrupt at the first byte */
+#define FCR_CLEAR 0x06u
+#define LCR_8_BITS 0x03u
+#define LCR_DIVISOR 0x80u
+#define LSR_RX_FULL 0x01u
+#define LSR_TX_EMPTY 0x20u
+#define LSR_SENT 0x40u
+
+#define DIVISOR ((EW_UART_CLOCK_HZ + 8u * EW_UART_BAUD) / (16u * EW_UART_BAUD))
+
+void ew_uart_rx_isr(void);
+
+void ew_uart_rx_isr(void)
+{
+    while ((UART_LSR & LSR_RX_FULL) != 0u) {
+        ring_put(UART_DATA);
+    }
+}
+
+void ew_uart_init(void)
+{
+    UART_LCR = LCR_8_BITS | LCR_DIVISOR;
+    UART_DATA = (uint8_t)(DIVISOR & 0xFFu);
+    UART_IER = (uint8_t)(DIVISOR >> 8);
+    UART_LCR = LCR_8_BITS;
+    UART_FCR = FCR_FIFO | FCR_CLEAR;
+    UART_IER = IER_RX;
+}
+
+size_t ew_port_read(uint8_t *dst, size_t max_bytes)
+{
+    return ring_read_waiting(dst, max_bytes);
+}
+
+void ew_port_write(const uint8_t *src, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++) {
+        while ((UART_LSR & LSR_TX_EMPTY) == 0u) {
+        }
+        UART_DATA = src[i];
+    }
+}
+
+void ew_uart_drain(void)
+{
+    while ((UART_LSR & LSR_SENT) == 0u) {
+    }
+}

@@ -1,0 +1,77 @@
+/* PL011 UART (Arm PrimeCell; also in Stellaris and RP2 chips): receive by interrupt into the ring buffer, transmit polled.
+ * EW_UART_CLOCK_HZ is the clock that reaches it; clocks and pins are [[setup]].
+ * Source: PrimeCell UART (PL011) Technical Reference Manual (DDI 0183), chapter 3. */
+#include "ew_board.h"
+#include "ew_cortex_m.h"
+#include "ew_port.h"
+#include "ew_uart.h"
+#include "ew_uart_ring.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define UART_DATA EW_REG32(EW_UART_BASE + 0x00u)
+#define UART_FLAGS EW_REG32(EW_UART_BASE + 0x18u)
+#define UART_IBRD EW_REG32(EW_UART_BASE + 0x24u)
+#define UART_FBRD EW_REG32(EW_UART_BASE + 0x28u)
+#define UART_LCRH EW_REG32(EW_UART_BASE + 0x2Cu)
+#define UART_CR EW_REG32(EW_UART_BASE + 0x30u)
+#define UART_IFLS EW_REG32(EW_UART_BASE + 0x34u)
+#define UART_IMSC EW_REG32(EW_UART_BASE + 0x38u)
+#define UART_ICR EW_REG32(EW_UART_BASE + 0x44u)
+
+#define FLAGS_BUSY (1u << 3)
+#define FLAGS_RX_EMPTY (1u << 4)
+#define FLAGS_TX_FULL (1u << 5)
+#define LCRH_FIFO (1u << 4)
+#define LCRH_8_BITS (3u << 5)
+#define CR_ENABLE (1u << 0)
+#define CR_TX_ENABLE (1u << 8)
+#define CR_RX_ENABLE (1u << 9)
+#define IFLS_EIGHTH 0u
+#define INT_RX (1u << 4)
+#define INT_RX_TIMEOUT (1u << 6) /* bytes wait in the FIFO, fewer than its level, and no more come */
+
+/* 64ths of the divider by 16 */
+#define DIVIDER ((uint32_t)(((uint64_t)EW_UART_CLOCK_HZ * 4u + EW_UART_BAUD / 2u) / EW_UART_BAUD))
+
+EW_ISR(ew_uart_rx_isr)
+{
+    /* Cleared before reading: a byte that arrives afterwards raises the interrupt again. */
+    UART_ICR = INT_RX | INT_RX_TIMEOUT;
+    while ((UART_FLAGS & FLAGS_RX_EMPTY) == 0u) {
+        ring_put((uint8_t)UART_DATA);
+    }
+}
+
+void ew_uart_init(void)
+{
+    UART_CR = 0u;
+    UART_IBRD = DIVIDER / 64u;
+    UART_FBRD = DIVIDER % 64u;
+    UART_LCRH = LCRH_8_BITS | LCRH_FIFO; /* takes the divider over */
+    UART_IFLS = IFLS_EIGHTH;
+    UART_IMSC = INT_RX | INT_RX_TIMEOUT;
+    UART_CR = CR_ENABLE | CR_TX_ENABLE | CR_RX_ENABLE;
+    ew_irq_enable_line(EW_UART_RX_IRQ);
+}
+
+size_t ew_port_read(uint8_t *dst, size_t max_bytes)
+{
+    return ring_read_waiting(dst, max_bytes);
+}
+
+void ew_port_write(const uint8_t *src, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++) {
+        while ((UART_FLAGS & FLAGS_TX_FULL) != 0u) {
+        }
+        UART_DATA = src[i];
+    }
+}
+
+void ew_uart_drain(void)
+{
+    while ((UART_FLAGS & FLAGS_BUSY) != 0u) {
+    }
+}

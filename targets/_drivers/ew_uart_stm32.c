@@ -1,0 +1,89 @@
+/* USART and LPUART of the STM32: receive by interrupt into the ring buffer, transmit polled. EW_UART_STM32 is 1 for the
+ * registers of F1 and F4, 2 for those of F7, H7 and L4; EW_UART_CLOCK_HZ is the clock that reaches the peripheral, and
+ * EW_UART_BRR_STEPS what its divider counts in a bit: 1, and 256 in an LPUART. Clocks and pins are [[setup]].
+ * Source: chapters "USART" of the reference manuals RM0041, RM0090, RM0368 (1), RM0385, RM0433, RM0468 (2); "LPUART" of
+ * RM0432 (2). */
+#include "ew_board.h"
+#include "ew_cortex_m.h"
+#include "ew_port.h"
+#include "ew_uart.h"
+#include "ew_uart_ring.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if EW_UART_STM32 == 1
+#define UART_STATUS EW_REG32(EW_UART_BASE + 0x00u)
+#define UART_RECEIVED EW_REG32(EW_UART_BASE + 0x04u)
+#define UART_SEND EW_REG32(EW_UART_BASE + 0x04u)
+#define UART_BRR EW_REG32(EW_UART_BASE + 0x08u)
+#define UART_CR1 EW_REG32(EW_UART_BASE + 0x0Cu)
+#define CR1_ENABLE (1u << 13)
+#elif EW_UART_STM32 == 2
+#define UART_CR1 EW_REG32(EW_UART_BASE + 0x00u)
+#define UART_BRR EW_REG32(EW_UART_BASE + 0x0Cu)
+#define UART_STATUS EW_REG32(EW_UART_BASE + 0x1Cu)
+#define UART_CLEAR EW_REG32(EW_UART_BASE + 0x20u)
+#define UART_RECEIVED EW_REG32(EW_UART_BASE + 0x24u)
+#define UART_SEND EW_REG32(EW_UART_BASE + 0x28u)
+#define CR1_ENABLE (1u << 0)
+#else
+#error "EW_UART_STM32 is 1 or 2"
+#endif
+
+#ifndef EW_UART_BRR_STEPS
+#define EW_UART_BRR_STEPS 1u
+#endif
+
+#define CR1_RX_ENABLE (1u << 2)
+#define CR1_TX_ENABLE (1u << 3)
+#define CR1_RX_INTERRUPT (1u << 5)
+#define STATUS_OVERRUN (1u << 3)
+#define STATUS_RX_FULL (1u << 5)
+#define STATUS_SENT (1u << 6)
+#define STATUS_TX_EMPTY (1u << 7)
+
+#define BRR ((uint32_t)(((uint64_t)EW_UART_CLOCK_HZ * EW_UART_BRR_STEPS + EW_UART_BAUD / 2u) / EW_UART_BAUD))
+
+EW_ISR(ew_uart_rx_isr)
+{
+    /* An overrun raises the interrupt too: reading the status and then the byte clears it (1), or its bit in UART_CLEAR. */
+    uint32_t status = UART_STATUS;
+    while ((status & (STATUS_RX_FULL | STATUS_OVERRUN)) != 0u) {
+#if EW_UART_STM32 == 2
+        UART_CLEAR = STATUS_OVERRUN;
+#endif
+        uint8_t byte = (uint8_t)UART_RECEIVED;
+        if ((status & STATUS_RX_FULL) != 0u) {
+            ring_put(byte);
+        }
+        status = UART_STATUS;
+    }
+}
+
+void ew_uart_init(void)
+{
+    UART_BRR = BRR;
+    UART_CR1 = CR1_ENABLE | CR1_TX_ENABLE | CR1_RX_ENABLE | CR1_RX_INTERRUPT;
+    ew_irq_enable_line(EW_UART_RX_IRQ);
+}
+
+size_t ew_port_read(uint8_t *dst, size_t max_bytes)
+{
+    return ring_read_waiting(dst, max_bytes);
+}
+
+void ew_port_write(const uint8_t *src, size_t n_bytes)
+{
+    for (size_t i = 0; i < n_bytes; i++) {
+        while ((UART_STATUS & STATUS_TX_EMPTY) == 0u) {
+        }
+        UART_SEND = src[i];
+    }
+}
+
+void ew_uart_drain(void)
+{
+    while ((UART_STATUS & STATUS_SENT) == 0u) {
+    }
+}
