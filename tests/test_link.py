@@ -369,6 +369,8 @@ def test_batches(device_program: Path, count: int, batch_size: int | None, sizes
     with pty_device(device_program, ELEMENTS, 12 * SAMPLE_BYTES) as path, Link.open(path) as link:
         run = link.run_batches(samples, batch_size, 5.0, progress.append)
         stats = link.stats()
+        overlapped = link.run_batches(samples, batch_size, 5.0, overlap=True)
+    np.testing.assert_array_equal(overlapped.outputs, run.outputs)
     assert isinstance(run, BatchRun)
     np.testing.assert_array_equal(run.outputs, expected_outputs(samples))
     assert (run.ticks.shape, run.ticks.dtype) == ((count,), np.uint64)
@@ -594,10 +596,34 @@ def test_a_restart_in_a_batch_is_noticed(device_program: Path) -> None:
     with (
         pty_device(device_program, ELEMENTS, 9999, "restart_at=5") as path,
         Link.open(path, timeout_s=0.2) as link,
-        pytest.raises(DeviceError, match=r"RUN of 20 samples.*reset in mid-run"),
+        pytest.raises(DeviceError, match=r"RUN of 20 samples.*reset in mid-run, at samples 0 to 19"),
     ):
-        link.run_batches(make_samples(20), None, 5.0)
+        link.run_batches(make_samples(20), None, 5.0, resume=False)
     assert time.monotonic() - started < 3
+
+
+@needs_gcc
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_batch_goes_on_after_a_restart(device_program: Path, overlap: bool) -> None:
+    samples = make_samples(100)
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "restart_at=25") as path,
+        Link.open(path, timeout_s=0.2) as link,
+    ):
+        run = link.run_batches(samples, 10, 5.0, overlap=overlap)
+    np.testing.assert_array_equal(run.outputs, expected_outputs(samples))
+    assert run.resets == 1
+    assert run.runs_before == (0, 10, *range(0, 80, 10))
+
+
+@needs_gcc
+def test_a_batch_that_always_resets_the_device_is_named(device_program: Path) -> None:
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "restart_at=5", "always=1") as path,
+        Link.open(path, timeout_s=0.1) as link,
+        pytest.raises(DeviceError, match=r"reset in mid-run 3 times, at samples 0 to 9"),
+    ):
+        link.run_batches(make_samples(20), 10, 5.0)
 
 
 @needs_gcc
@@ -838,7 +864,12 @@ def test_text_from_a_device_cannot_steer_a_terminal() -> None:
 @pytest.mark.parametrize("define", ["", "-DEW_LINK_MAX_BODY=128"])
 def test_random_bytes_do_no_harm_to_the_device(tmp_path: Path, define: str) -> None:
     program = compile_c(
-        tmp_path / "fuzz", *SANITIZE, *([define] if define else []), C_TESTS / "link_fuzz.c", *core_sources()
+        tmp_path / "fuzz",
+        *SANITIZE,
+        "-DEW_PORT_HAS_BAUD",
+        *([define] if define else []),
+        C_TESTS / "link_fuzz.c",
+        *core_sources(),
     )
     for seed in range(1, 4):
         done = subprocess.run([program, str(seed), "1000000"], capture_output=True, text=True, timeout=60, check=False)

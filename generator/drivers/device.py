@@ -204,8 +204,10 @@ class LinkDevice(Device):
         process: Background | None = None,
         inference_timeout_s: float = INFERENCE_TIMEOUT_S,
         baudrate: int = 115200,
+        overlap: bool = False,
     ) -> None:
         super().__init__(firmware)
+        self._overlap = overlap
         self._emulator = emulator
         self._process = process
         self._inference_timeout_s = inference_timeout_s
@@ -213,7 +215,6 @@ class LinkDevice(Device):
         self._url = url
         self._baudrate = baudrate
         self._timer_hz = 0
-        self._capacity_samples = 0
 
     def close(self) -> None:
         """Close the line, and end the emulator or process that was started for it."""
@@ -253,7 +254,7 @@ class LinkDevice(Device):
             )
         if (info.input_bytes, info.output_bytes) != (manifest.input_bytes, manifest.output_bytes):
             raise DeviceError(f"{self._url}: the device's sample sizes are not those of its build")
-        self._timer_hz, self._capacity_samples = info.timer_hz, info.capacity_samples
+        self._timer_hz = info.timer_hz
 
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
         if self._link is None:
@@ -261,7 +262,10 @@ class LinkDevice(Device):
         link = self._link
         started = time.monotonic()
         try:
-            result = link.run_batches(packed, batch_size, self._inference_timeout_s, on_progress)
+            result = link.run_batches(
+                packed, batch_size, self._inference_timeout_s, on_progress,
+                overlap=self._overlap, resume=self._emulator is None or self._emulator.mode != "plugin",
+            )  # fmt: skip
         except DeviceError:
             if self._emulator is not None:
                 self._emulator.check()
@@ -273,7 +277,7 @@ class LinkDevice(Device):
             {}, len(packed), result.batches, seconds, result.first_batch_at,
             link=stats, stack_used_bytes=stats.stack_used_bytes,
         )  # fmt: skip
-        size = min(len(packed), self._capacity_samples, batch_size or len(packed))
+        size = result.batch_size
         order = [
             before + index
             for start, before in zip(range(0, len(packed), size), result.runs_before, strict=True)
@@ -328,11 +332,14 @@ def open_device(
     baudrate: int = 115200,
     inference_timeout_s: float = INFERENCE_TIMEOUT_S,
     parts: Parts | None = None,
+    overlap: bool = False,
 ) -> Device:
     """Put the firmware where it runs, and return the device, ready.
 
     `port`: None for the target's own way (in-process, its emulator, its default port); "pty" for the host's
     native executable; any pyserial URL. `parts`: how an emulator that counts instructions splits an inference.
+    `overlap`: the next batch travels while one is computed; faster over a slow line, and the line's interrupts are then
+    in what is measured.
     Raises: PortError, TargetError, ToolError, DeviceError.
     """
     target = firmware.target
@@ -344,15 +351,17 @@ def open_device(
         except BaseException:
             process.close()
             raise
-        device = LinkDevice(firmware, path, process=process, inference_timeout_s=inference_timeout_s)
+        device = LinkDevice(firmware, path, process=process, inference_timeout_s=inference_timeout_s, overlap=overlap)
     elif port is not None:
-        device = LinkDevice(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate)
+        device = LinkDevice(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate, overlap=overlap)
     elif target.device == "library":
         device = LibraryDevice(firmware, inference_timeout_s=inference_timeout_s)
     elif target.device == "emulator":
         mode: Mode | None = "plugin" if parts is not None else None
         emulator = start_emulator(target, firmware.elf, mode=mode, parts=parts)
-        device = LinkDevice(firmware, emulator.url, emulator=emulator, inference_timeout_s=inference_timeout_s)
+        device = LinkDevice(
+            firmware, emulator.url, emulator=emulator, inference_timeout_s=inference_timeout_s, overlap=overlap
+        )
     else:
         raise TargetError(f"'{target.name}' is a board: say which port it is on with --port")
     try:

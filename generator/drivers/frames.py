@@ -39,6 +39,7 @@ class Type(enum.IntEnum):
     READ = 0x05
     STATS = 0x06
     RESET = 0x07
+    SET_BAUD = 0x08
     PROGRESS = 0xC0
     NAK = 0xFF
 
@@ -53,6 +54,7 @@ class Nak(enum.IntEnum):
     RANGE = 5
     RESERVED = 6
     NO_SESSION = 7
+    BUSY = 8
 
 
 class Region(enum.IntEnum):

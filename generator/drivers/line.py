@@ -6,6 +6,7 @@ Bytes out, bytes in, nothing of the protocol. Every wait has a deadline. A port 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -23,6 +24,7 @@ BITS_PER_BYTE = 10  # start, 8 data, stop
 _READ_BYTES = 65536
 _WRITE_BYTES = 8192  # what the system may have queued ahead of a write
 _CONNECT_TIMEOUT_S = 5.0  # of a socket; as pyserial's
+_STASH_BYTES = 1 << 20  # that come during one write: more is left to the system
 _POLL_S = 0.02  # where the port cannot be waited for with select: how long one read waits
 _SCHEMES = ("socket", "rfc2217")
 _PTY_PATH = re.compile(r"/dev/(pts/\d+|ttys\d{3})$")  # Linux, macOS
@@ -50,8 +52,11 @@ class _Port(Protocol):
     def read(self, deadline: float) -> bytes | None:
         """Return what has come, None if nothing came until the deadline, b"" if the other end closed."""
 
-    def write(self, data: bytes) -> None:
-        """Send all of `data`, or raise TimeoutError or SerialTimeoutException."""
+    def write(self, data: bytes) -> bytes:
+        """Send all of `data`, or raise TimeoutError or SerialTimeoutException; return what has come meanwhile.
+
+        A device that sends does not read: both ends would wait for each other if the host did not read either.
+        """
 
     def close(self) -> None:
         """Close; may be called again."""
@@ -64,13 +69,14 @@ class _SocketPort:
         parts = urlsplit(url)
         self._socket = socket.create_connection((parts.hostname or "", parts.port or 0), _CONNECT_TIMEOUT_S)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # else a small frame waits up to 40 ms
-        self._socket.settimeout(timeout_s)
+        self._socket.setblocking(False)
+        self._timeout_s = timeout_s
 
     def read(self, deadline: float) -> bytes | None:
         return self._socket.recv(_READ_BYTES) if _is_readable(self._socket.fileno(), deadline) else None
 
-    def write(self, data: bytes) -> None:
-        self._socket.sendall(data)
+    def write(self, data: bytes) -> bytes:
+        return _write_reading(self._socket.fileno(), data, self._timeout_s)
 
     def close(self) -> None:
         self._socket.close()
@@ -89,6 +95,7 @@ class _SerialPort:
             self._fd = int(self._serial.fileno()) if os.name == "posix" else None
         except (AttributeError, io.UnsupportedOperation):
             self._fd = None  # rfc2217: a thread of pyserial's reads the socket
+        self._timeout_s = timeout_s
 
     def read(self, deadline: float) -> bytes | None:
         if self._fd is not None:
@@ -100,8 +107,15 @@ class _SerialPort:
             if time.monotonic() >= deadline:
                 return None
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bytes:
+        if self._fd is not None:
+            return _write_reading(self._fd, data, self._timeout_s)
         self._serial.write(data)
+        return b""
+
+    def set_baudrate(self, baudrate: int) -> None:
+        self._serial.flush()
+        self._serial.baudrate = baudrate
 
     def close(self) -> None:
         self._serial.close()
@@ -118,6 +132,8 @@ class Line:
         is_socket = url.startswith("socket://")
         self.url = url
         self.baudrate = None if is_socket or _is_pty(url) else baudrate
+        self._came = b""  # during writes, and not yet read
+        self._timeout_s = timeout_s
         self._write_timeout_s = timeout_s + self.seconds_for(_WRITE_BYTES)
         try:
             self._port: _Port = (
@@ -130,6 +146,9 @@ class Line:
 
     def read(self, deadline: float) -> bytes:
         """Return what has come; waits for at least one byte until `deadline` (time.monotonic), then returns none."""
+        if self._came:
+            came, self._came = self._came, b""
+            return came
         try:
             data = self._port.read(deadline)
         except BlockingIOError:  # it seemed readable, and was not
@@ -143,7 +162,7 @@ class Line:
     def write(self, data: bytes) -> None:
         """Send all of `data`. Raises: DeviceError when the line is closed, or takes nothing for the time limit."""
         try:
-            self._port.write(data)
+            self._came += self._port.write(data)
         except (serial.SerialTimeoutException, TimeoutError) as error:
             raise DeviceError(f"{self.url}: the line took no bytes for {self._write_timeout_s:g} s") from error
         except (serial.SerialException, OSError) as error:
@@ -156,6 +175,23 @@ class Line:
     def close(self) -> None:
         """Close the port; a second call does nothing."""
         self._port.close()
+
+
+def _write_reading(fd: int, data: bytes, timeout_s: float) -> bytes:
+    """Write all of `data` to a descriptor that does not block; return what came meanwhile. Raises: TimeoutError."""
+    came = bytearray()
+    rest = memoryview(data)
+    deadline = time.monotonic() + timeout_s
+    while rest:
+        readable, writable, _ = select.select([fd], [fd], [], max(0.0, deadline - time.monotonic()))
+        if writable:
+            with contextlib.suppress(BlockingIOError):
+                rest = rest[os.write(fd, rest) :]
+        elif readable and len(came) < _STASH_BYTES:
+            came += os.read(fd, _READ_BYTES) or b""
+        if rest and time.monotonic() >= deadline:
+            raise TimeoutError
+    return bytes(came)
 
 
 def _is_readable(fd: int, deadline: float) -> bool:

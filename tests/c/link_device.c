@@ -5,9 +5,13 @@
  *     delay_us=N   each inference takes that long
  *     die_at=N     exits in inference N (from 0)
  *     restart_at=N starts anew, as a board after a reset, in inference N
+ *     always=1     and so does the one after the reset, and so on
  *     fail_at=N    inference N returns a bad status
+ *   SIGUSR1 starts it anew, as a reset of a board does.
  *     stack=N      what the stack gauge says; 0: not measured */
 #define _DEFAULT_SOURCE
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +26,7 @@
 static char **arguments;
 static uint32_t n_elements;
 static long delay_us, die_at = -1, restart_at = -1, fail_at = -1, stack_used;
-static long n_invoked;
+static long n_invoked, restart_always;
 static uint8_t *batch_memory;
 static size_t batch_memory_bytes;
 
@@ -31,6 +35,11 @@ void ew_port_init(void) {}
 size_t ew_port_read(uint8_t *dst, size_t max_bytes) {
     const ssize_t n_bytes = read(STDIN_FILENO, dst, max_bytes);
     return n_bytes > 0 ? (size_t)n_bytes : 0u;
+}
+
+size_t ew_port_read_now(uint8_t *dst, size_t max_bytes) {
+    struct pollfd line = {.fd = STDIN_FILENO, .events = POLLIN};
+    return poll(&line, 1, 0) == 1 && (line.revents & POLLIN) != 0 ? ew_port_read(dst, max_bytes) : 0u;
 }
 
 void ew_port_write(const uint8_t *src, size_t n_bytes) {
@@ -68,6 +77,16 @@ void ew_port_reset(void) {
     exit(4);
 }
 
+/* A reset from outside, wherever the program is. The handler never returns, so the new program must be told that the
+ * signal is not blocked. */
+static void on_reset_signal(int number) {
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, number);
+    (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+    ew_port_reset();
+}
+
 ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
     const float *x = (const float *)(const void *)input;
     const uint8_t *bias = input + 4u * n_elements;
@@ -76,7 +95,9 @@ ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
         _exit(5);
     }
     if (n_invoked == restart_at) {
-        arguments[2 + 1] = NULL; /* the new process has no such plan */
+        if (!restart_always) {
+            arguments[2 + 1] = NULL; /* the new process has no such plan */
+        }
         ew_port_reset();
     }
     if (n_invoked == fail_at) {
@@ -110,6 +131,7 @@ int main(int argc, char **argv) {
         (void)sscanf(argv[i], "delay_us=%ld", &delay_us);
         (void)sscanf(argv[i], "die_at=%ld", &die_at);
         (void)sscanf(argv[i], "restart_at=%ld", &restart_at);
+        (void)sscanf(argv[i], "always=%ld", &restart_always);
         (void)sscanf(argv[i], "fail_at=%ld", &fail_at);
         (void)sscanf(argv[i], "stack=%ld", &stack_used);
     }
@@ -133,6 +155,7 @@ int main(int argc, char **argv) {
         .input_bytes = round_up_8(4u * n_elements + 5u),
         .output_bytes = round_up_8(4u * n_elements),
     };
+    (void)signal(SIGUSR1, on_reset_signal);
     const int status = ew_link_serve(&model);
     free(batch_memory);
     return status == 0 ? 0 : 6;
