@@ -7,6 +7,7 @@ host's end is a TCP socket. Everything random comes from a seed.
 from __future__ import annotations
 
 import os
+import queue
 import random
 import signal
 import socket
@@ -22,7 +23,8 @@ from pathlib import Path
 KINDS = ("flip", "drop", "duplicate", "insert", "delay")
 BITS_PER_BYTE = 10
 _PORTION_BYTES = 4096
-_PACED_BYTES = 128  # delivered at once on a paced line
+_PACED_BYTES = 64  # delivered at once on a paced line
+_PACED_PORTIONS = 64  # that wait to travel, at most
 _DELAY_S = 0.02  # the longest
 
 
@@ -66,17 +68,34 @@ class Faults:
         return bytes(out + data[at:])
 
 
-class Pace:
-    """One direction of a line that carries `baud` / 10 bytes a second: waits until `n_bytes` have passed."""
+class PacedReader:
+    """One direction of a line that carries `baud` / 10 bytes a second: `read` as from `source`, at that pace.
 
-    def __init__(self, baud: int) -> None:
+    When each portion arrives is computed from when it was sent and when the line was free: a computer that wakes late
+    delays it, and does not make the line slower.
+    """
+
+    def __init__(self, source: Callable[[int], bytes], baud: int) -> None:
+        self._source = source
         self._seconds_per_byte = BITS_PER_BYTE / baud
+        self._sent: queue.Queue[tuple[float, bytes]] = queue.Queue(_PACED_PORTIONS)
         self._free_at = 0.0
+        threading.Thread(target=self._collect, daemon=True).start()
 
-    def wait(self, n_bytes: int) -> None:
-        """Return when the last of `n_bytes`, which begin now or when the line is free, has arrived."""
-        self._free_at = max(self._free_at, time.monotonic()) + n_bytes * self._seconds_per_byte
+    def _collect(self) -> None:
+        data = b"begin"
+        while data:
+            data = b""
+            with suppress(OSError):
+                data = self._source(_PACED_BYTES)
+            self._sent.put((time.monotonic(), data))
+
+    def read(self, _n_bytes: int) -> bytes:
+        """Return the next portion when its last byte has arrived; b"": the end."""
+        sent_at, data = self._sent.get()
+        self._free_at = max(self._free_at, sent_at) + len(data) * self._seconds_per_byte
         time.sleep(max(0.0, self._free_at - time.monotonic()))
+        return data
 
 
 class Proxy:
@@ -116,11 +135,10 @@ class Proxy:
     def _pump(
         self, read: Callable[[int], bytes], write: Callable[[bytes], None], fault: Callable[[bytes], bytes]
     ) -> None:
-        pace = Pace(self._baud) if self._baud else None
+        if self._baud:
+            read = PacedReader(read, self._baud).read
         with suppress(OSError):
-            while data := read(_PACED_BYTES if pace else _PORTION_BYTES):
-                if pace:
-                    pace.wait(len(data))
+            while data := read(_PORTION_BYTES):
                 data = fault(data)
                 if not self.cut.is_set():
                     write(data)

@@ -57,7 +57,7 @@ def core_sources() -> list[Path]:
 @pytest.fixture(scope="session")
 def device_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("link")
-    return compile_c(folder / "device", *SANITIZE, C_TESTS / "link_device.c", *core_sources())
+    return compile_c(folder / "device", *SANITIZE, "-DEW_PORT_HAS_BAUD", C_TESTS / "link_device.c", *core_sources())
 
 
 @pytest.fixture(scope="session", params=["table", "bitwise"])
@@ -424,6 +424,29 @@ def test_reset(device_program: Path) -> None:
         info = link.hello()
         assert (info.runs_since_boot, info.session_before) == (0, 0)
         assert link.run_batches(make_samples(3), None, 5.0).runs_before == (0,)
+
+
+@needs_gcc
+def test_the_baud_rate_is_raised_and_found_again(device_program: Path) -> None:
+    samples = make_samples(100)
+    with pty_device(device_program, ELEMENTS, 9999, "baud_max=921600") as path:
+        with Link.open(path, timeout_s=0.2) as link:
+            assert link.set_baudrate(921_600)
+            np.testing.assert_array_equal(link.run_batches(samples).outputs, expected_outputs(samples))
+        with Link.open(path, timeout_s=0.2) as link:  # at 115,200 again: the device leaves its rate for noise
+            assert link.run_batches(samples).runs_before[0] == 100
+
+
+@needs_gcc
+@pytest.mark.parametrize("able", ["baud_max=0", "baud_max=921600"])
+def test_a_baud_rate_that_is_refused_or_fails_leaves_the_old_one(device_program: Path, able: str) -> None:
+    samples = make_samples(100)
+    with (
+        pty_device(device_program, ELEMENTS, 9999, able, "baud_fails=1") as path,
+        Link.open(path, timeout_s=0.2) as link,
+    ):
+        assert not link.set_baudrate(921_600)
+        np.testing.assert_array_equal(link.run_batches(samples).outputs, expected_outputs(samples))
 
 
 @needs_gcc

@@ -24,6 +24,7 @@ from edgewright.drivers.exchange import Request
 from edgewright.drivers.frames import DeviceInfo, Region, Type
 from edgewright.errors import DeviceError
 
+READS_BESIDE_LOADS = 2  # in flight: the LOADs' answers wait behind those of READs, which are long
 STREAM_BYTES = 16384  # of inputs in a batch, with two buffers: a RUN and two READs cost below 1 % of that
 
 
@@ -132,8 +133,10 @@ class Batches:
                 )  # fmt: skip
             if not batch.is_loaded:
                 break  # RUNs go in the order of the batches
+        loading = any(batch.loads for batch in self._open.values())
+        reading = sum(batch.awaited_reads for batch in self._open.values())
         for batch in self._open.values():
-            if batch.reads:
+            if batch.reads and not (loading and reading >= READS_BESIDE_LOADS):
                 batch.awaited_reads += 1
                 return batch.reads.popleft()
         for batch in self._open.values():

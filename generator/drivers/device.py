@@ -20,7 +20,9 @@ import numpy as np
 
 from edgewright.build import Firmware
 from edgewright.closing import Closing
+from edgewright.drivers.crash import describe_fault
 from edgewright.drivers.emulator import Emulator, Mode, start_emulator
+from edgewright.drivers.exchange import DeviceCrashError
 from edgewright.drivers.icount import Parts
 from edgewright.drivers.link import Link, LinkStats
 from edgewright.drivers.process import Background, start
@@ -266,6 +268,9 @@ class LinkDevice(Device):
                 packed, batch_size, self._inference_timeout_s, on_progress,
                 overlap=self._overlap, resume=self._emulator is None or self._emulator.mode != "plugin",
             )  # fmt: skip
+        except DeviceCrashError as error:
+            words = describe_fault(error.fault, self.firmware.elf, self.firmware.manifest)
+            raise DeviceError(f"{self._url}: {words}") from error
         except DeviceError:
             if self._emulator is not None:
                 self._emulator.check()

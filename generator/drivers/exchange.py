@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from edgewright.drivers import frames
-from edgewright.drivers.frames import Damage, Frame, Nak, Type
+from edgewright.drivers.frames import Damage, Fault, Frame, Nak, Type
 from edgewright.drivers.line import Line
 from edgewright.errors import DeviceError, InternalError
 
@@ -78,6 +78,18 @@ class Pending:
 
 class DeviceResetError(DeviceError):
     """The device has lost its session: it was reset."""
+
+
+class RefusedError(DeviceError):
+    """The device has refused a request."""
+
+
+class DeviceCrashError(DeviceError):
+    """The device has stopped and said so."""
+
+    def __init__(self, text: str, fault: Fault) -> None:
+        super().__init__(text)
+        self.fault = fault
 
 
 class Exchange:
@@ -259,7 +271,7 @@ class Exchange:
         """Return the error for a NAK to `pending`."""
         code = body[0] if body else 0
         words = _NAK_WORDS.get(code, f"unknown code {code}")
-        kind = DeviceResetError if code == Nak.NO_SESSION else DeviceError
+        kind = DeviceResetError if code == Nak.NO_SESSION else RefusedError
         return kind(f"{self.line.url}: the device refused {pending}: {words}")
 
     def write(self, wire: bytes) -> None:
@@ -271,13 +283,23 @@ class Exchange:
         """Return what the next bytes complete, perhaps nothing; waits for bytes until the deadline."""
         data = self.line.read(deadline)
         self.bytes_received += len(data)
-        events = list(self._decoder.feed(data))
-        for event in events:
+        if not data and (unfinished := self._decoder.unfinished_fault()) is not None:
+            raise self.crashed(unfinished)
+        events: list[Frame | Damage] = []
+        for event in self._decoder.feed(data):
+            if isinstance(event, Fault):
+                raise self.crashed(event)
+            events.append(event)
             if isinstance(event, Frame):
                 self.frames_received += 1
             else:
                 self.damaged[event] += 1
         return events
+
+    def crashed(self, fault: Fault) -> DeviceCrashError:
+        """Return the error for a report of a crash."""
+        said = " ".join(f"{name}=0x{value:08x}" for name, value in fault.registers)
+        return DeviceCrashError(f"{self.line.url}: the device crashed: {said}", fault)
 
     def next_seq(self) -> int:
         """Return the sequence number of the next request."""

@@ -58,6 +58,9 @@ class _Port(Protocol):
         A device that sends does not read: both ends would wait for each other if the host did not read either.
         """
 
+    def set_baudrate(self, baudrate: int) -> None:
+        """Change the rate after all that was written has left; does nothing where there is none."""
+
     def close(self) -> None:
         """Close; may be called again."""
 
@@ -77,6 +80,9 @@ class _SocketPort:
 
     def write(self, data: bytes) -> bytes:
         return _write_reading(self._socket.fileno(), data, self._timeout_s)
+
+    def set_baudrate(self, baudrate: int) -> None:
+        del baudrate
 
     def close(self) -> None:
         self._socket.close()
@@ -131,6 +137,7 @@ class Line:
             raise PortError(f"cannot open port '{url}': a baud rate of {baudrate} is impossible")
         is_socket = url.startswith("socket://")
         self.url = url
+        self.rate = baudrate  # as it was set, of use or not
         self.baudrate = None if is_socket or _is_pty(url) else baudrate
         self._came = b""  # during writes, and not yet read
         self._timeout_s = timeout_s
@@ -167,6 +174,16 @@ class Line:
             raise DeviceError(f"{self.url}: the line took no bytes for {self._write_timeout_s:g} s") from error
         except (serial.SerialException, OSError) as error:
             raise DeviceError(f"{self.url}: the line failed: {_reason(error)}") from error
+
+    def set_baudrate(self, baudrate: int) -> None:
+        """Change the rate, after all that was written has left. Raises: DeviceError."""
+        try:
+            self._port.set_baudrate(baudrate)
+        except (serial.SerialException, OSError, ValueError) as error:
+            raise DeviceError(f"{self.url}: cannot set {baudrate:,} baud: {_reason(error)}") from error
+        self.rate = baudrate
+        self.baudrate = None if self.baudrate is None else baudrate
+        self._came = b""
 
     def seconds_for(self, n_bytes: int) -> float:
         """Return how long `n_bytes` take at the baud rate, 0.0 where there is none."""

@@ -21,12 +21,15 @@ import numpy.typing as npt
 from edgewright.closing import Closing
 from edgewright.drivers import frames
 from edgewright.drivers.batches import Batches
-from edgewright.drivers.exchange import DeviceResetError, Exchange, Request
+from edgewright.drivers.exchange import DeviceResetError, Exchange, RefusedError, Request
 from edgewright.drivers.frames import Damage, DeviceInfo, Frame, TensorDescriptor, Type
 from edgewright.drivers.line import BITS_PER_BYTE, Line
 from edgewright.errors import DataError, DeviceError, MemoryPlanError, PortError
 
 HELLO_INTERVAL_S = 0.25  # a board that boots meanwhile, or resynchronises, answers the next one
+HELLOS_TO_LOST = 4  # unanswered: the device may still be at another baud rate, which it leaves after this much noise
+LOST_BYTES = 2 * frames.encoded_max_bytes(1024)
+BAUD_TRIAL_S = 0.6  # at a new rate; one HELLO's answer takes milliseconds
 MAX_RESETS = 3  # of the device at one and the same batch: then the batch itself is at fault
 
 
@@ -113,18 +116,21 @@ class Link(Closing):
         Works from any state of the line: in the middle of a frame, or while the device still starts.
         Raises: PortError when nothing valid comes within the limit; DeviceError for another protocol version.
         """
+        return self._say_hello(self._connect_timeout_s)
+
+    def _say_hello(self, limit_s: float) -> DeviceInfo:
         self._info = None
         seq = self._exchange.next_seq()
         bytes_before = self._exchange.bytes_received
         try:
-            body, tries = self._await_hello(seq)
+            body, tries = self._await_hello(seq, limit_s)
         except DeviceError as error:
             raise PortError(f"{error}, before any answer") from error
         if body is None:
             heard = self._exchange.bytes_received - bytes_before
             came = f"{heard} bytes came, none of them an answer" if heard else "not a byte came"
             raise PortError(
-                f"{self._line.url}: no device answered {tries} HELLOs in {self._connect_timeout_s:g} s ({came}). "
+                f"{self._line.url}: no device answered {tries} HELLOs in {limit_s:g} s ({came}). "
                 "Does the board run firmware made by edgewright, and is the baud rate right?"
             )
         info = frames.parse_hello(body)
@@ -241,20 +247,41 @@ class Link(Closing):
         for _ in self._exchange.answers([Request(Type.RESET)]):
             self._info = None
 
+    def set_baudrate(self, baudrate: int) -> bool:
+        """Change the line's rate at both ends; False where the device refuses or the rate does not work.
+
+        In that case the old rate is back at both ends. Raises: PortError, DeviceError when the device is lost.
+        """
+        self._session_info()
+        old = self._line.rate
+        try:
+            for _ in self._exchange.answers([Request(Type.SET_BAUD, struct.pack("<I", baudrate), what=f" {baudrate}")]):
+                self._line.set_baudrate(baudrate)
+        except RefusedError:
+            return False
+        try:
+            self._say_hello(BAUD_TRIAL_S)
+        except (PortError, DeviceError):
+            self._line.set_baudrate(old)
+            self.hello()
+            return False
+        return True
+
     # ---- frames out and in ----
 
     def _session_info(self) -> DeviceInfo:
         return self._info if self._info is not None else self.hello()
 
-    def _await_hello(self, seq: int) -> tuple[bytes | None, int]:
+    def _await_hello(self, seq: int, limit_s: float) -> tuple[bytes | None, int]:
         """Send HELLOs until one is answered; return the answer's body, or None at the limit, and the tries."""
         wire = b"\0" + frames.encode_frame(Type.HELLO, seq, frames.hello_body(self._session))
         now = next_send = time.monotonic()
-        deadline = now + self._connect_timeout_s
+        deadline = now + limit_s
         tries = 0
         while now < deadline:
             if now >= next_send:
-                self._exchange.write(wire)
+                lost = tries > 0 and tries % HELLOS_TO_LOST == 0
+                self._exchange.write(bytes(LOST_BYTES) + wire if lost else wire)
                 tries += 1
                 next_send = now + HELLO_INTERVAL_S
             for event in self._exchange.receive(min(next_send, deadline)):

@@ -14,7 +14,8 @@ _Static_assert(EW_LINK_MAX_BODY >= 128 && EW_LINK_MAX_BODY <= 65536, "EW_LINK_MA
 #define REGION_ALIGN_BYTES 16u   /* so that each region starts where vector loads may */
 #define TICK_BYTES 8u
 #define PROGRESS_PER_SECOND 4u
-#define BAUD_TRIAL_BYTES 64u /* without a whole frame among them a new baud rate is given up */
+#define BAUD_TRIAL_BYTES 64u /* without a whole frame among them a new baud rate is given up; later more may be damaged */
+#define BAUD_LOST_BYTES (2u * MAX_ENCODED)
 
 typedef enum { RUN_NONE = 0, RUN_WAITS, RUN_GOES_ON, RUN_IS_DONE } run_state;
 
@@ -45,7 +46,7 @@ static struct {
     /* Counted within a session. */
     uint32_t frames_received, frames_sent, crc_errors, framing_errors;
 
-    uint32_t baud_on_trial; /* bytes that may still come before the old rate returns; 0: no trial */
+    size_t baud_bytes_left; /* that may come without a whole frame before the rate of the start returns; 0: it is set */
 
     size_t rx_bytes;
     bool rx_overflow; /* the frame under way is too long; dropped up to its delimiter */
@@ -352,7 +353,7 @@ static void on_reset(const request *req) {
 }
 
 /* The answer still goes at the old rate. Nobody can say at the new one that it does not work: the device goes back by
- * itself when the first bytes hold no frame. */
+ * itself when what comes holds no frame. */
 static void on_set_baud(const request *req) {
     if (req->size != 4u) {
         refuse(req, EW_LINK_NAK_LENGTH);
@@ -364,14 +365,14 @@ static void on_set_baud(const request *req) {
     }
     reply(req, reply_body());
     ew_port_set_baud(get_u32(req->body));
-    link.baud_on_trial = BAUD_TRIAL_BYTES;
+    link.baud_bytes_left = BAUD_TRIAL_BYTES;
 }
 
-/* Counts a byte that came while a new baud rate is on trial. */
-static void try_baud(void) {
-    if (link.baud_on_trial > 0u) {
-        link.baud_on_trial--;
-        if (link.baud_on_trial == 0u) {
+/* Counts a byte that came at another baud rate than that of the start. */
+static void count_baud_byte(void) {
+    if (link.baud_bytes_left > 0u) {
+        link.baud_bytes_left--;
+        if (link.baud_bytes_left == 0u) {
             ew_port_set_baud(0);
             link.rx_bytes = 0;
             link.rx_overflow = false;
@@ -380,7 +381,9 @@ static void try_baud(void) {
 }
 
 static void on_request(const request *req) {
-    link.baud_on_trial = 0;
+    if (link.baud_bytes_left > 0u) {
+        link.baud_bytes_left = BAUD_LOST_BYTES;
+    }
     if (link.session == 0u && req->type != EW_LINK_HELLO && req->type != EW_LINK_RESET) {
         refuse(req, EW_LINK_NAK_NO_SESSION);
         return;
@@ -431,7 +434,7 @@ static void end_of_frame(void) {
 /* Answers what `bytes` complete; RUNs are only accepted. */
 static void take(const uint8_t *bytes, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i++) {
-        try_baud();
+        count_baud_byte();
         if (bytes[i] != 0u) {
             if (link.rx_bytes < sizeof link.rx) {
                 link.rx[link.rx_bytes++] = bytes[i];
