@@ -37,8 +37,9 @@ def test_a_report_that_breaks_off():
     assert FrameDecoder().unfinished_fault() is None
 
 
-def test_a_crash_names_the_step(tmp_path):
-    """The second step of a network begins with an undefined instruction, on an emulated board."""
+@pytest.fixture
+def built(tmp_path):
+    """Two MatMuls with a matrix of ones, built for an emulated board."""
     need("cc", "qemu-system-arm", "arm-none-eabi-gcc")
     node = onnx.helper.make_node
     shape = onnx.helper.make_tensor_value_info
@@ -48,8 +49,18 @@ def test_a_crash_names_the_step(tmp_path):
         "crashes", [shape("x", 1, [1, 4])], [shape("y", 1, [1, 4])], weights,
     )  # fmt: skip
     onnx.save(onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]), tmp_path / "m.onnx")
-    built = ew.generate(ew.load(tmp_path / "m.onnx"), "mps2-an386").build()
+    return ew.generate(ew.load(tmp_path / "m.onnx"), "mps2-an386").build()
+
+
+def test_an_overlapped_run_and_then_a_crash_that_names_the_step(built):
+    """First all is well; then the second step begins with an undefined instruction."""
     firmware = built.firmware
+    x = np.random.default_rng(1).integers(-9, 9, (300, 1, 4)).astype(np.float32)
+    with open_device(firmware, overlap=True) as device:
+        y, run = device.infer(x, batch_size=32)
+        assert run.batches == 10
+        np.testing.assert_array_equal(y.reshape(300, 4), np.repeat(4 * x.sum(-1), 4, axis=-1))
+        assert len(run.instructions) == 300
     step = firmware.manifest.steps[1]
     with firmware.elf.open("r+b") as stream:
         table = ELFFile(stream)

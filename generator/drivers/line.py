@@ -7,6 +7,7 @@ Bytes out, bytes in, nothing of the protocol. Every wait has a deadline. A port 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
 import re
@@ -18,6 +19,7 @@ from urllib.parse import urlsplit
 
 import serial
 
+from edgewright.drivers.ports import resolve_port
 from edgewright.errors import DeviceError, PortError
 
 BITS_PER_BYTE = 10  # start, 8 data, stop
@@ -32,7 +34,9 @@ _PTY_PATH = re.compile(r"/dev/(pts/\d+|ttys\d{3})$")  # Linux, macOS
 
 def check_url(url: str) -> None:
     """Raise PortError for what cannot be a port: an unknown scheme, or no host and port number after it."""
-    expected = "expected a device such as /dev/ttyACM0 or COM3, socket://HOST:PORT or rfc2217://HOST:PORT"
+    expected = (
+        "expected a device such as /dev/ttyACM0 or COM3, socket://HOST:PORT, rfc2217://HOST:PORT, VID:PID or auto"
+    )
     if not url:
         raise PortError(f"the port is empty: {expected}")
     if "://" not in url:
@@ -133,6 +137,7 @@ class Line:
     def __init__(self, url: str, baudrate: int, timeout_s: float) -> None:
         """Open the port; `timeout_s` is how long it may take no bytes. Raises: PortError."""
         check_url(url)
+        url = resolve_port(url)
         if baudrate < 1:
             raise PortError(f"cannot open port '{url}': a baud rate of {baudrate} is impossible")
         is_socket = url.startswith("socket://")
@@ -149,7 +154,10 @@ class Line:
                 else _SerialPort(url, baudrate, self._write_timeout_s)
             )
         except (serial.SerialException, OSError, ValueError) as error:
-            raise PortError(f"cannot open port '{url}': {_reason(error)}") from error
+            reason = _reason(error)
+            if _errno(error) in (errno.EAGAIN, errno.EBUSY):
+                reason = "another program uses it"
+            raise PortError(f"cannot open port '{url}': {reason}") from error
 
     def read(self, deadline: float) -> bytes:
         """Return what has come; waits for at least one byte until `deadline` (time.monotonic), then returns none."""
@@ -221,9 +229,14 @@ def _is_pty(path: str) -> bool:
 
 def _reason(error: BaseException) -> str:
     """Return the operating system's words for an error that pyserial may have wrapped."""
+    number = _errno(error)
+    return os.strerror(number) if number else str(error)
+
+
+def _errno(error: BaseException) -> int:
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, OSError) and seen.errno:
-            return seen.strerror or os.strerror(seen.errno)
+            return seen.errno
         seen = seen.__cause__ or seen.__context__
-    return str(error)
+    return 0
