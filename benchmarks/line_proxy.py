@@ -25,7 +25,7 @@ BITS_PER_BYTE = 10
 _PORTION_BYTES = 4096
 _PACED_BYTES = 64  # delivered at once on a paced line
 _PACED_PORTIONS = 64  # that wait to travel, at most
-_DELAY_S = 0.02  # the longest
+_DELAY_S = 0.005  # the longest
 
 
 @dataclass

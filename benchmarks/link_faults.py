@@ -99,7 +99,9 @@ def one_run(seed: int, programs: dict[int, Path], rate: float, tally: Tally, sam
     chosen = random.Random(seed)  # noqa: S311
     body = BODIES[0] if rate >= RATES[-1] and chosen.random() < 0.9 else chosen.choice(BODIES)
     elements = chosen.choice((1, 6, 30, 300))
-    count = chosen.randint(1, max(1, samples_max // elements))
+    batch_size = chosen.choice((None, None, 1, 7, 50))
+    most = 500 if batch_size == 1 else samples_max // elements  # each batch costs some turns of the line
+    count = chosen.randint(1, max(1, min(most, samples_max // elements)))
     samples, wanted = make_samples(np.random.default_rng(seed), count, elements)
     memory = chosen.randint(1, min(count, 400)) * (samples.shape[1] + wanted.shape[1] + 8) + 32
     exact = rate * math.exp(chosen.uniform(-1, 0))
@@ -114,7 +116,7 @@ def one_run(seed: int, programs: dict[int, Path], rate: float, tally: Tally, sam
             helper.start()
         link = Link.open(device.proxy.url, timeout_s=TIMEOUT_S, connect_timeout_s=20)
         try:
-            run = link.run_batches(samples, chosen.choice((None, None, 1, 7, 50)), 10.0, overlap=overlap)
+            run = link.run_batches(samples, batch_size, 10.0, overlap=overlap)
             right = np.array_equal(run.outputs, wanted) and run.ticks.shape == (count,)
             tally.done += right
             tally.wrong += not right

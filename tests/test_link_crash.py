@@ -52,24 +52,33 @@ def built(tmp_path):
     return ew.generate(ew.load(tmp_path / "m.onnx"), "mps2-an386").build()
 
 
-def test_an_overlapped_run_and_then_a_crash_that_names_the_step(built):
+def test_an_overlapped_run_and_then_a_crash_that_names_the_step(built, caplog):
     """First all is well; then the second step begins with an undefined instruction."""
     firmware = built.firmware
     x = np.random.default_rng(1).integers(-9, 9, (300, 1, 4)).astype(np.float32)
+    wanted = np.repeat(4 * x.sum(-1), 4, axis=-1)
+    y_name = firmware.manifest.outputs[0].name
     with open_device(firmware, overlap=True) as device:
         y, run = device.infer(x, batch_size=32)
         assert run.batches == 10
-        np.testing.assert_array_equal(y.reshape(300, 4), np.repeat(4 * x.sum(-1), 4, axis=-1))
+        np.testing.assert_array_equal(y.reshape(300, 4), wanted)
         assert len(run.instructions) == 300
     step = firmware.manifest.steps[1]
     with firmware.elf.open("r+b") as stream:
         table = ELFFile(stream)
         (symbol,) = table.get_section_by_name(".symtab").get_symbol_by_name(step.function)
         section = table.get_section(symbol["st_shndx"])
-        stream.seek(section["sh_offset"] + (symbol["st_value"] & ~1) - section["sh_addr"])
-        stream.write(b"\xde\xde")  # udf #0xde
+        at = section["sh_offset"] + (symbol["st_value"] & ~1) - section["sh_addr"]
+    good = firmware.elf.read_bytes()
+    bad = good[:at] + b"\xde\xde" + good[at + 2 :]  # udf #0xde
+    firmware.elf.write_bytes(bad)
     with open_device(firmware) as device, pytest.raises(DeviceError) as caught:
-        device.predict(np.ones((3, 1, 4), np.float32))
-    text = str(caught.value)
-    assert f"the device crashed: HardFault in step 1, {step.op} '{step.name}' ({step.function})" in text
-    assert "pc=0x" in text
+        device.predict(x)
+    where = f"the device crashed: HardFault in step 1, {step.op} '{step.name}' ({step.function})"
+    assert where in str(caught.value)
+    assert "pc=0x" in str(caught.value)
+    assert str(caught.value).endswith("after a restart too")
+    with caplog.at_level("WARNING"), open_device(firmware) as device:  # it crashes once, and never again
+        firmware.elf.write_bytes(good)
+        np.testing.assert_array_equal(device.predict(x).outputs[y_name].reshape(300, 4), wanted)
+    assert where in caplog.text
