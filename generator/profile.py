@@ -7,17 +7,14 @@ step. The firmware is the one that is deployed: nothing is added to it. What a s
 from __future__ import annotations
 
 import numpy as np
-from elftools.common.exceptions import ELFError
-from elftools.elf.elffile import ELFFile
 
 from edgewright.boards import Target
 from edgewright.build import Firmware
+from edgewright.drivers.crash import THUMB_BIT, functions
 from edgewright.drivers.device import DeviceRun
 from edgewright.drivers.icount import Part, Parts
 from edgewright.errors import DeviceError, TargetError, ToolError
 from edgewright.report.result import ProfileRecord
-
-_THUMB_BIT = 1  # of a function's address: not part of it
 
 
 def check_profile(target: Target, port: str | None = None) -> None:
@@ -38,25 +35,13 @@ def step_parts(firmware: Firmware, port: str | None = None) -> Parts:
     names = {step.function: number for number, step in enumerate(steps)}
     names.update((f"{firmware.manifest.c_prefix}_{name}", len(steps)) for name in ("run", "run_in"))
     ranges = [
-        Part(address & ~_THUMB_BIT, (address & ~_THUMB_BIT) + size, names[name])
-        for name, address, size in _functions(firmware)
+        Part(address & ~THUMB_BIT, (address & ~THUMB_BIT) + size, names[name])
+        for name, address, size in functions(firmware.elf)
         if name in names
     ]
     if not steps or {part.number for part in ranges} != set(names.values()):
         raise ToolError(f"'{firmware.folder}' does not say where its steps are: generate and build it again")
     return Parts(ranges, len(steps) + 1)
-
-
-def _functions(firmware: Firmware) -> list[tuple[str, int, int]]:
-    """Name, address and size of all functions."""
-    try:
-        with firmware.elf.open("rb") as stream:
-            table = ELFFile(stream).get_section_by_name(".symtab")
-            symbols = list(table.iter_symbols()) if table is not None else []
-    except ELFError as error:
-        raise ToolError(f"'{firmware.elf.name}' is not an ELF file: {error}") from error
-    functions = (symbol for symbol in symbols if symbol["st_info"]["type"] == "STT_FUNC")
-    return [(symbol.name, int(symbol["st_value"]), int(symbol["st_size"])) for symbol in functions]
 
 
 def profile(firmware: Firmware, done: DeviceRun) -> list[ProfileRecord] | None:

@@ -26,12 +26,14 @@ import serial
 import serial.rfc2217
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from serial.tools.list_ports_common import ListPortInfo
 
 from edgewright.drivers import frames
 from edgewright.drivers.exchange import MAX_ATTEMPTS
 from edgewright.drivers.frames import Damage, Frame, Type
 from edgewright.drivers.line import check_url
 from edgewright.drivers.link import BatchRun, Link
+from edgewright.drivers.ports import resolve_port
 from edgewright.errors import DataError, DeviceError, MemoryPlanError, PortError
 from edgewright.resources import resource_dir
 
@@ -57,7 +59,7 @@ def core_sources() -> list[Path]:
 @pytest.fixture(scope="session")
 def device_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("link")
-    return compile_c(folder / "device", *SANITIZE, C_TESTS / "link_device.c", *core_sources())
+    return compile_c(folder / "device", *SANITIZE, "-DEW_PORT_HAS_BAUD", C_TESTS / "link_device.c", *core_sources())
 
 
 @pytest.fixture(scope="session", params=["table", "bitwise"])
@@ -369,6 +371,8 @@ def test_batches(device_program: Path, count: int, batch_size: int | None, sizes
     with pty_device(device_program, ELEMENTS, 12 * SAMPLE_BYTES) as path, Link.open(path) as link:
         run = link.run_batches(samples, batch_size, 5.0, progress.append)
         stats = link.stats()
+        overlapped = link.run_batches(samples, batch_size, 5.0, overlap=True)
+    np.testing.assert_array_equal(overlapped.outputs, run.outputs)
     assert isinstance(run, BatchRun)
     np.testing.assert_array_equal(run.outputs, expected_outputs(samples))
     assert (run.ticks.shape, run.ticks.dtype) == ((count,), np.uint64)
@@ -422,6 +426,29 @@ def test_reset(device_program: Path) -> None:
         info = link.hello()
         assert (info.runs_since_boot, info.session_before) == (0, 0)
         assert link.run_batches(make_samples(3), None, 5.0).runs_before == (0,)
+
+
+@needs_gcc
+def test_the_baud_rate_is_raised_and_found_again(device_program: Path) -> None:
+    samples = make_samples(100)
+    with pty_device(device_program, ELEMENTS, 9999, "baud_max=921600") as path:
+        with Link.open(path, timeout_s=0.2) as link:
+            assert link.set_baudrate(921_600)
+            np.testing.assert_array_equal(link.run_batches(samples).outputs, expected_outputs(samples))
+        with Link.open(path, timeout_s=0.2) as link:  # at 115,200 again: the device leaves its rate for noise
+            assert link.run_batches(samples).runs_before[0] == 100
+
+
+@needs_gcc
+@pytest.mark.parametrize("able", ["baud_max=0", "baud_max=921600"])
+def test_a_baud_rate_that_is_refused_or_fails_leaves_the_old_one(device_program: Path, able: str) -> None:
+    samples = make_samples(100)
+    with (
+        pty_device(device_program, ELEMENTS, 9999, able, "baud_fails=1") as path,
+        Link.open(path, timeout_s=0.2) as link,
+    ):
+        assert not link.set_baudrate(921_600)
+        np.testing.assert_array_equal(link.run_batches(samples).outputs, expected_outputs(samples))
 
 
 @needs_gcc
@@ -594,10 +621,36 @@ def test_a_restart_in_a_batch_is_noticed(device_program: Path) -> None:
     with (
         pty_device(device_program, ELEMENTS, 9999, "restart_at=5") as path,
         Link.open(path, timeout_s=0.2) as link,
-        pytest.raises(DeviceError, match=r"RUN of 20 samples.*reset in mid-run"),
+        pytest.raises(DeviceError, match=r"RUN of 20 samples.*reset in mid-run, at samples 0 to 19"),
     ):
-        link.run_batches(make_samples(20), None, 5.0)
+        link.run_batches(make_samples(20), None, 5.0, resume=False)
     assert time.monotonic() - started < 3
+
+
+@needs_gcc
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_batch_goes_on_after_a_restart(device_program: Path, overlap: bool) -> None:
+    samples = make_samples(100)
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "restart_at=25") as path,
+        Link.open(path, timeout_s=0.2) as link,
+    ):
+        run = link.run_batches(samples, 10, 5.0, overlap=overlap)
+    np.testing.assert_array_equal(run.outputs, expected_outputs(samples))
+    assert run.resets == 1
+    kept = run.runs_before.index(0, 1)  # batches whose results were here before the restart
+    assert kept <= 2 if overlap else kept == 2
+    assert run.runs_before == (*range(0, 10 * kept, 10), *range(0, 100 - 10 * kept, 10))
+
+
+@needs_gcc
+def test_a_batch_that_always_resets_the_device_is_named(device_program: Path) -> None:
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "restart_at=5", "always=1") as path,
+        Link.open(path, timeout_s=0.1) as link,
+        pytest.raises(DeviceError, match=r"reset in mid-run 3 times, at samples 0 to 9"),
+    ):
+        link.run_batches(make_samples(20), 10, 5.0)
 
 
 @needs_gcc
@@ -644,8 +697,32 @@ def test_ports_that_are_none(tmp_path: Path) -> None:
 
 @needs_gcc
 def test_a_port_in_use(device_program: Path) -> None:
-    with pty_device(device_program, ELEMENTS, 9999) as path, Link.open(path), pytest.raises(PortError, match=path):
+    with (
+        pty_device(device_program, ELEMENTS, 9999) as path,
+        Link.open(path),
+        pytest.raises(PortError, match=f"{path}.*another program uses it"),
+    ):
         Link.open(path)
+
+
+def test_ports_found_by_what_is_plugged_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    def plug(*boards: tuple[str, int | None, str | None]) -> None:
+        ports = [ListPortInfo(device) for device, _, _ in boards]
+        for port, (_, pid, number) in zip(ports, boards, strict=True):
+            port.vid, port.pid, port.serial_number = (0x0483 if pid else None), pid, number
+        monkeypatch.setattr("serial.tools.list_ports.comports", lambda: ports)
+
+    plug(("/dev/ttyS0", None, None), ("/dev/ttyACM0", 0x374B, "66FF"))
+    assert [resolve_port(p) for p in ("auto", "0483:374b", "COM3")] == ["/dev/ttyACM0", "/dev/ttyACM0", "COM3"]
+    with pytest.raises(PortError, match=r"no port fits '0483:0001': /dev/ttyACM0 \(0483:374b:66FF\)"):
+        resolve_port("0483:0001")
+    plug(("/dev/ttyACM0", 0x374B, "1"), ("/dev/ttyACM1", 0x374B, "2"))
+    assert resolve_port("0483:374B:2") == "/dev/ttyACM1"
+    with pytest.raises(PortError, match="2 ports fit 'auto', say which: /dev/ttyACM0"):
+        resolve_port("auto")
+    plug(("/dev/ttyS0", None, None))
+    with pytest.raises(PortError, match="no USB serial port is there"):
+        Link.open("auto")
 
 
 @pytest.mark.parametrize("says", [b"", b"Booting...\r\n", b"\xff\0\1\0" * 50], ids=["nothing", "text", "noise"])
@@ -838,7 +915,12 @@ def test_text_from_a_device_cannot_steer_a_terminal() -> None:
 @pytest.mark.parametrize("define", ["", "-DEW_LINK_MAX_BODY=128"])
 def test_random_bytes_do_no_harm_to_the_device(tmp_path: Path, define: str) -> None:
     program = compile_c(
-        tmp_path / "fuzz", *SANITIZE, *([define] if define else []), C_TESTS / "link_fuzz.c", *core_sources()
+        tmp_path / "fuzz",
+        *SANITIZE,
+        "-DEW_PORT_HAS_BAUD",
+        *([define] if define else []),
+        C_TESTS / "link_fuzz.c",
+        *core_sources(),
     )
     for seed in range(1, 4):
         done = subprocess.run([program, str(seed), "1000000"], capture_output=True, text=True, timeout=60, check=False)

@@ -6,6 +6,7 @@ In: a `Firmware` and arrays. Out: a `DeviceRun`. A device is a context manager a
 from __future__ import annotations
 
 import ctypes
+import logging
 import shutil
 import tempfile
 import threading
@@ -13,6 +14,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -20,14 +22,18 @@ import numpy as np
 
 from edgewright.build import Firmware
 from edgewright.closing import Closing
+from edgewright.drivers.crash import describe_fault
 from edgewright.drivers.emulator import Emulator, Mode, start_emulator
+from edgewright.drivers.exchange import DeviceCrashError
 from edgewright.drivers.icount import Parts
-from edgewright.drivers.link import Link, LinkStats
+from edgewright.drivers.link import BatchRun, Link, LinkStats
 from edgewright.drivers.process import Background, start
 from edgewright.errors import DeviceError, InternalError, PortError, TargetError, ToolError
 from edgewright.ir import Array
 from edgewright.manifest import Manifest
 from edgewright.samples import DataSet, check_data, pack, unpack
+
+LOG = logging.getLogger(__name__)
 
 Progress = Callable[[int], None]
 PTY_PORT = "pty"  # the host's native executable behind a pseudo terminal
@@ -193,7 +199,10 @@ class _LibraryCalls(threading.Thread):
 
 
 class LinkDevice(Device):
-    """A board at the other end of a serial line: real, emulated, or a process behind a pseudo terminal."""
+    """A board at the other end of a serial line: real, emulated, or a process behind a pseudo terminal.
+
+    `restart` starts the emulator anew, once in a run, after a crash.
+    """
 
     def __init__(
         self,
@@ -201,11 +210,15 @@ class LinkDevice(Device):
         url: str,
         *,
         emulator: Emulator | None = None,
+        restart: Callable[[], Emulator] | None = None,
         process: Background | None = None,
         inference_timeout_s: float = INFERENCE_TIMEOUT_S,
         baudrate: int = 115200,
+        overlap: bool = False,
     ) -> None:
         super().__init__(firmware)
+        self._overlap = overlap
+        self._restart = restart
         self._emulator = emulator
         self._process = process
         self._inference_timeout_s = inference_timeout_s
@@ -213,7 +226,6 @@ class LinkDevice(Device):
         self._url = url
         self._baudrate = baudrate
         self._timer_hz = 0
-        self._capacity_samples = 0
 
     def close(self) -> None:
         """Close the line, and end the emulator or process that was started for it."""
@@ -253,19 +265,25 @@ class LinkDevice(Device):
             )
         if (info.input_bytes, info.output_bytes) != (manifest.input_bytes, manifest.output_bytes):
             raise DeviceError(f"{self._url}: the device's sample sizes are not those of its build")
-        self._timer_hz, self._capacity_samples = info.timer_hz, info.capacity_samples
+        self._timer_hz = info.timer_hz
 
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
-        if self._link is None:
-            raise DeviceError(f"{self._url}: the device is closed")
-        link = self._link
         started = time.monotonic()
         try:
-            result = link.run_batches(packed, batch_size, self._inference_timeout_s, on_progress)
-        except DeviceError:
-            if self._emulator is not None:
-                self._emulator.check()
-            raise
+            link, result = self._run_batches(packed, batch_size, on_progress)
+        except DeviceCrashError as error:
+            if self._restart is None:
+                raise DeviceError(f"{self._url}: {self._crash(error)}") from error
+            LOG.warning("%s: %s; the emulator starts anew, and so does the run", self._url, self._crash(error))
+            self.close()
+            self._emulator = self._restart()
+            self._url = self._emulator.url
+            self.prepare_for_inference()
+            started = time.monotonic()
+            try:
+                link, result = self._run_batches(packed, batch_size, on_progress)
+            except DeviceCrashError as again:
+                raise DeviceError(f"{self._url}: {self._crash(again)}, after a restart too") from again
         seconds = time.monotonic() - started
         stats = link.stats()
         self._check_stack(stats)
@@ -273,13 +291,34 @@ class LinkDevice(Device):
             {}, len(packed), result.batches, seconds, result.first_batch_at,
             link=stats, stack_used_bytes=stats.stack_used_bytes,
         )  # fmt: skip
-        size = min(len(packed), self._capacity_samples, batch_size or len(packed))
+        size = result.batch_size
         order = [
             before + index
             for start, before in zip(range(0, len(packed), size), result.runs_before, strict=True)
             for index in range(min(size, len(packed) - start))
         ]
         return result.outputs, self._measured(run, result.ticks, np.asarray(order))
+
+    def _run_batches(
+        self, packed: Array, batch_size: int | None, on_progress: Progress | None
+    ) -> tuple[Link, BatchRun]:
+        if self._link is None:
+            raise DeviceError(f"{self._url}: the device is closed")
+        resume = self._emulator is None or self._emulator.mode != "plugin"  # its counts go on through a reset
+        try:
+            run = self._link.run_batches(
+                packed, batch_size, self._inference_timeout_s, on_progress, overlap=self._overlap, resume=resume
+            )
+        except DeviceCrashError:
+            raise
+        except DeviceError:
+            if self._emulator is not None:
+                self._emulator.check()
+            raise
+        return self._link, run
+
+    def _crash(self, error: DeviceCrashError) -> str:
+        return describe_fault(error.fault, self.firmware.elf, self.firmware.manifest)
 
     def _check_stack(self, stats: LinkStats) -> None:
         """Hold what was painted against what was proven. Raises: InternalError, as the analysis is at fault."""
@@ -328,11 +367,14 @@ def open_device(
     baudrate: int = 115200,
     inference_timeout_s: float = INFERENCE_TIMEOUT_S,
     parts: Parts | None = None,
+    overlap: bool = False,
 ) -> Device:
     """Put the firmware where it runs, and return the device, ready.
 
     `port`: None for the target's own way (in-process, its emulator, its default port); "pty" for the host's
     native executable; any pyserial URL. `parts`: how an emulator that counts instructions splits an inference.
+    `overlap`: the next batch travels while one is computed; faster over a slow line, and the line's interrupts are then
+    in what is measured.
     Raises: PortError, TargetError, ToolError, DeviceError.
     """
     target = firmware.target
@@ -345,15 +387,23 @@ def open_device(
         except BaseException:
             process.close()
             raise
-        device = board(firmware, path, process=process, inference_timeout_s=inference_timeout_s)
+        device = board(firmware, path, process=process, inference_timeout_s=inference_timeout_s, overlap=overlap)
     elif port is not None:
-        device = board(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate)
+        device = board(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate, overlap=overlap)
     elif target.device == "library":
         device = LibraryDevice(firmware, inference_timeout_s=inference_timeout_s)
     elif target.device == "emulator":
         mode: Mode | None = "plugin" if parts is not None else None
-        emulator = start_emulator(target, firmware.elf, mode=mode, parts=parts)
-        device = board(firmware, emulator.url, emulator=emulator, inference_timeout_s=inference_timeout_s)
+        restart = partial(start_emulator, target, firmware.elf, mode=mode, parts=parts)
+        emulator = restart()
+        device = board(
+            firmware,
+            emulator.url,
+            emulator=emulator,
+            restart=restart,
+            inference_timeout_s=inference_timeout_s,
+            overlap=overlap,
+        )
     else:
         raise TargetError(f"'{target.name}' is a board: say which port it is on with --port")
     try:

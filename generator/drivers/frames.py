@@ -39,6 +39,7 @@ class Type(enum.IntEnum):
     READ = 0x05
     STATS = 0x06
     RESET = 0x07
+    SET_BAUD = 0x08
     PROGRESS = 0xC0
     NAK = 0xFF
 
@@ -53,6 +54,7 @@ class Nak(enum.IntEnum):
     RANGE = 5
     RESERVED = 6
     NO_SESSION = 7
+    BUSY = 8
 
 
 class Region(enum.IntEnum):
@@ -104,6 +106,29 @@ class Damage(enum.Enum):
 
     CRC = "crc"
     FRAMING = "framing"
+
+
+FAULT_MARK = b"edgewright fault: "
+
+
+@dataclass(frozen=True)
+class Fault:
+    """The report of a device that crashed: registers by name, in the order in which it named them."""
+
+    registers: tuple[tuple[str, int], ...]
+
+
+def parse_fault(text: bytes) -> Fault | None:
+    """Read the report of a crash (plain text between two delimiters); None for anything else, or a damaged one."""
+    if not text.startswith(FAULT_MARK):
+        return None
+    pairs = [word.partition(b"=") for word in text[len(FAULT_MARK) :].split()]
+    if not pairs or any((not key.isalnum() and b"_" not in key) or len(value) != 8 for key, _, value in pairs):
+        return None
+    try:
+        return Fault(tuple((key.decode("ascii"), int(value, 16)) for key, _, value in pairs))
+    except ValueError:
+        return None
 
 
 def cobs_encode(data: bytes) -> bytes:
@@ -170,18 +195,25 @@ class FrameDecoder:
         self._partial = bytearray()
         self._overflow = False
 
-    def feed(self, data: bytes) -> Iterator[Frame | Damage]:
-        """Yield each frame that `data` completes."""
+    def feed(self, data: bytes) -> Iterator[Frame | Damage | Fault]:
+        """Yield each frame, or report of a crash, that `data` completes."""
         *complete, tail = data.split(b"\0")
         for piece in complete:
             self._append(piece)
             if self._overflow:
                 yield Damage.FRAMING
             elif self._partial:
-                yield decode_frame(bytes(self._partial))
+                piece = bytes(self._partial)
+                event = decode_frame(piece)
+                yield (parse_fault(piece) or event) if isinstance(event, Damage) else event
             self._partial.clear()
             self._overflow = False
         self._append(tail)
+
+    def unfinished_fault(self) -> Fault | None:
+        """Return what came of a report that never ended: the device crashed again while it wrote it."""
+        text = bytes(self._partial[:256])
+        return parse_fault(text[: text.rfind(b" ")]) or parse_fault(text)
 
     def _append(self, piece: bytes) -> None:
         if len(self._partial) + len(piece) > self._limit:

@@ -20,12 +20,18 @@ import numpy.typing as npt
 
 from edgewright.closing import Closing
 from edgewright.drivers import frames
-from edgewright.drivers.exchange import Exchange, Request, asks_again
-from edgewright.drivers.frames import Damage, DeviceInfo, Frame, Region, TensorDescriptor, Type
+from edgewright.drivers.batches import Batches
+from edgewright.drivers.exchange import DeviceResetError, Exchange, RefusedError, Request
+from edgewright.drivers.frames import Damage, DeviceInfo, Frame, TensorDescriptor, Type
 from edgewright.drivers.line import BITS_PER_BYTE, Line
 from edgewright.errors import DataError, DeviceError, MemoryPlanError, PortError
 
 HELLO_INTERVAL_S = 0.25  # a board that boots meanwhile, or resynchronises, answers the next one
+HELLOS_TO_LOST = 4  # unanswered: the device may still be at another baud rate, which it leaves after this much noise
+LOST_BYTES = 2 * frames.encoded_max_bytes(1024)
+BAUD_TRIAL_S = 0.6  # at a new rate; one HELLO's answer takes milliseconds
+MAX_RESETS = 3  # of the device at one and the same batch: then the batch itself is at fault
+
 
 @dataclass(frozen=True)
 class BatchRun:
@@ -34,21 +40,25 @@ class BatchRun:
     Shapes: `outputs` uint8 (n, output_bytes), `ticks` uint64 (n,) of the device's timer around each inference.
     `first_batch_at` is time.monotonic() when the first batch's outputs were here.
     `runs_before` has an entry a batch: how many inferences the device had run since boot when the batch began.
+    `resets` is how often the device was reset meanwhile, and the run resumed.
     """
 
     outputs: npt.NDArray[np.uint8]
     ticks: npt.NDArray[np.uint64]
     batches: int
+    batch_size: int
     runs_before: tuple[int, ...]
     first_batch_at: float
+    resets: int = 0
 
 
 @dataclass(frozen=True)
 class LinkStats:
     """What happened on the line since it was opened; None where it was not or cannot be measured.
 
-    Units: `payload_bytes` are sample, output and tick bytes that arrived, without framing and repetitions;
-    `seconds` is the time spent moving them. `line_utilisation` is their share of what the baud rate allows.
+    Units: `payload_bytes` are sample, output and tick bytes that arrived, without framing and repetitions; `seconds` is
+    the time of the runs, from the first byte of samples to the last of results, inferences included.
+    `line_utilisation` is the payload of the busier direction as a share of what the baud rate allows in that time.
     `crc_errors` and `framing_errors` are damaged frames, seen by either end.
     """
 
@@ -76,13 +86,11 @@ class Link(Closing):
         self._info: DeviceInfo | None = None
         self._session = secrets.randbelow(2**32 - 1) + 1
         self._run_number = 0
-        self._payload_bytes = 0
-        self._payload_seconds = 0.0
+        self._bytes_loaded = self._bytes_read = 0
+        self._seconds = 0.0
 
     @classmethod
-    def open(
-        cls, url: str, *, baudrate: int = 115200, timeout_s: float = 2.0, connect_timeout_s: float = 10.0
-    ) -> Link:
+    def open(cls, url: str, *, baudrate: int = 115200, timeout_s: float = 2.0, connect_timeout_s: float = 10.0) -> Link:
         """Open the port `url`: /dev/tty*, COM*, a pty's path, socket://HOST:PORT or rfc2217://HOST:PORT.
 
         Units: `timeout_s` is how long an answer may take before its request is sent again;
@@ -95,6 +103,11 @@ class Link(Closing):
         """Close the port."""
         self._line.close()
 
+    @property
+    def traffic(self) -> Exchange:
+        """The counters of this end; they need no answer of the device's."""
+        return self._exchange
+
     # ---- requests ----
 
     def hello(self) -> DeviceInfo:
@@ -103,18 +116,21 @@ class Link(Closing):
         Works from any state of the line: in the middle of a frame, or while the device still starts.
         Raises: PortError when nothing valid comes within the limit; DeviceError for another protocol version.
         """
+        return self._say_hello(self._connect_timeout_s)
+
+    def _say_hello(self, limit_s: float) -> DeviceInfo:
         self._info = None
         seq = self._exchange.next_seq()
         bytes_before = self._exchange.bytes_received
         try:
-            body, tries = self._await_hello(seq)
+            body, tries = self._await_hello(seq, limit_s)
         except DeviceError as error:
             raise PortError(f"{error}, before any answer") from error
         if body is None:
             heard = self._exchange.bytes_received - bytes_before
             came = f"{heard} bytes came, none of them an answer" if heard else "not a byte came"
             raise PortError(
-                f"{self._line.url}: no device answered {tries} HELLOs in {self._connect_timeout_s:g} s ({came}). "
+                f"{self._line.url}: no device answered {tries} HELLOs in {limit_s:g} s ({came}). "
                 "Does the board run firmware made by edgewright, and is the baud rate right?"
             )
         info = frames.parse_hello(body)
@@ -143,9 +159,15 @@ class Link(Closing):
         batch_size: int | None = None,
         inference_timeout_s: float = 60.0,
         on_progress: Callable[[int], None] | None = None,
+        *,
+        overlap: bool = False,
+        resume: bool = True,
     ) -> BatchRun:
         """Run all samples on the device, in batches of `batch_size` or, if that is less, of what its memory holds.
 
+        overlap: the next batch travels while one is computed, each in half of the memory. That is faster, and the
+            interrupts of the line are in what is measured; without it the line rests during inferences.
+        resume: after a reset of the device, go on with the first batch that is not finished.
         Shapes: `samples` (n, input_bytes): packed samples, n at least 1; the last batch may be partial.
         Units: `inference_timeout_s` limits the time without any finished sample, from the start of a batch on.
             `on_progress` gets the number of samples finished so far.
@@ -154,27 +176,47 @@ class Link(Closing):
         """
         info = self._session_info()
         _check_samples(samples, batch_size, info)
-        total = len(samples)
-        size = min(total, info.capacity_samples, batch_size or total)
-        outputs: list[bytes] = []
-        ticks: list[bytes] = []
-        runs_before: list[int] = []
+        batches = Batches(self._line.url, samples, info, batch_size, overlap, inference_timeout_s, on_progress)
+        resets: list[int] = []  # how many batches were finished at each
         first_batch_at = 0.0
-        for start in range(0, total, size):
-            count = min(size, total - start)
-            self._load(np.ascontiguousarray(samples[start : start + count]).tobytes())
-            report = None if on_progress is None else _offset_progress(on_progress, start)
-            runs_before.append(self._run(count, inference_timeout_s, report))
-            outputs.append(self._read(Region.OUTPUTS, count * info.output_bytes))
-            ticks.append(self._read(Region.TICKS, count * frames.TICK_BYTES))
-            first_batch_at = first_batch_at or time.monotonic()
+        while True:
+            started = time.monotonic()
+            number, self._run_number = self._run_number + 1, self._run_number + batches.count
+            try:
+                for request, body in self._exchange.answers(batches.requests(number)):
+                    batches.answered(request, body)
+                    if batches.finished and not first_batch_at:
+                        first_batch_at = time.monotonic()
+                break
+            except DeviceResetError as error:
+                resets.append(batches.finished)
+                if not resume or resets.count(batches.finished) >= MAX_RESETS:
+                    often = f" {resets.count(batches.finished)} times" if resume else ""
+                    raise DeviceError(f"{error}{often}, at {batches.where()}") from error
+                self._say_hello_again(info)
+            finally:
+                self._seconds += time.monotonic() - started
+                self._bytes_loaded += batches.bytes_loaded
+                self._bytes_read += batches.bytes_read
+                batches.bytes_loaded = batches.bytes_read = 0
         return BatchRun(
-            outputs=np.frombuffer(b"".join(outputs), np.uint8).reshape(total, info.output_bytes).copy(),
-            ticks=np.frombuffer(b"".join(ticks), np.dtype("<u8")).astype(np.uint64),
-            batches=len(runs_before),
-            runs_before=tuple(runs_before),
+            outputs=batches.outputs,
+            ticks=batches.ticks.view(np.dtype("<u8")).reshape(-1).astype(np.uint64),
+            batches=batches.count,
+            batch_size=batches.size,
+            runs_before=tuple(batches.runs_before[k] for k in range(batches.count)),
             first_batch_at=first_batch_at,
+            resets=len(resets),
         )
+
+    def _say_hello_again(self, before: DeviceInfo) -> None:
+        """Begin a session with a device that was reset. Raises: DeviceError where it is not the same any more."""
+        info = self.hello()
+        fields = ("build_id", "capacity_samples", "input_bytes", "output_bytes")
+        if any(getattr(info, f) != getattr(before, f) for f in fields):
+            raise DeviceError(
+                f"{self._line.url}: after a reset in mid-run the device is another one, or runs another build"
+            )
 
     def stats(self) -> LinkStats:
         """Ask the device for its counters and return them with the host's. Raises: DeviceError."""
@@ -182,18 +224,20 @@ class Link(Closing):
         ((_, body),) = self._exchange.answers([Request(Type.STATS)])
         device = frames.parse_stats(body)
         measured = device.stack_size_bytes > 0
-        rate = self._payload_bytes / self._payload_seconds if self._payload_seconds > 0 else None
-        baudrate = self._line.baudrate
+        seconds, baudrate = self._seconds, self._line.baudrate
+        payload_bytes = self._bytes_loaded + self._bytes_read
+        rate = payload_bytes / seconds if seconds > 0 else None
+        busier = max(self._bytes_loaded, self._bytes_read) * BITS_PER_BYTE
         return LinkStats(
             frames_sent=self._exchange.frames_sent,
             frames_received=self._exchange.frames_received,
             retransmits=self._exchange.retransmits,
             crc_errors=self._exchange.damaged[Damage.CRC] + device.crc_errors,
             framing_errors=self._exchange.damaged[Damage.FRAMING] + device.framing_errors,
-            payload_bytes=self._payload_bytes,
-            seconds=self._payload_seconds,
+            payload_bytes=payload_bytes,
+            seconds=seconds,
             payload_bytes_per_second=rate,
-            line_utilisation=None if rate is None or baudrate is None else rate * BITS_PER_BYTE / baudrate,
+            line_utilisation=None if rate is None or baudrate is None else busier / (seconds * baudrate),
             stack_used_bytes=device.stack_used_bytes if measured else None,
             stack_size_bytes=device.stack_size_bytes if measured else None,
         )
@@ -203,111 +247,41 @@ class Link(Closing):
         for _ in self._exchange.answers([Request(Type.RESET)]):
             self._info = None
 
-    # ---- the parts of a batch ----
+    def set_baudrate(self, baudrate: int) -> bool:
+        """Change the line's rate at both ends; False where the device refuses or the rate does not work.
 
-    def _load(self, data: bytes) -> None:
-        chunk = self._session_info().max_body_bytes - frames.LOAD_HEADER.size
-        started = time.monotonic()
-        requests = (
-            Request(Type.LOAD, frames.LOAD_HEADER.pack(at) + data[at : at + chunk], at, f" at byte {at}")
-            for at in range(0, len(data), chunk)
-        )
-        for request, body in self._exchange.answers(requests):
-            if body:
-                raise DeviceError(f"{self._line.url}: LOAD{request.what} was answered with {len(body)} bytes, not 0")
-        self._count_payload(len(data), started)
-
-    def _read(self, region: Region, n_bytes: int) -> bytes:
-        chunk = self._session_info().max_body_bytes
-        started = time.monotonic()
-        requests = (
-            Request(
-                Type.READ,
-                struct.pack("<III", region, at, min(chunk, n_bytes - at)),
-                at,
-                f" of {region.name.lower()} at byte {at}",
-            )
-            for at in range(0, n_bytes, chunk)
-        )
-        parts: dict[int, bytes] = {}
-        for request, body in self._exchange.answers(requests):
-            wanted = min(chunk, n_bytes - request.index)
-            if len(body) != wanted:
-                raise DeviceError(f"{self._line.url}: READ{request.what} brought {len(body)} bytes, not {wanted}")
-            parts[request.index] = body
-        self._count_payload(n_bytes, started)
-        return b"".join(parts[at] for at in sorted(parts))
-
-    def _run(self, count: int, limit_s: float, on_progress: Callable[[int], None] | None) -> int:
-        """Run the first `count` samples of the batch memory; return how many inferences came before them.
-
-        A RUN is sent again when nothing is heard for a while, ever less often: the device repeats its answer
-        to the last RUN, which it knows by its number, without running it again.
+        In that case the old rate is back at both ends. Raises: PortError, DeviceError when the device is lost.
         """
-        self._run_number += 1
-        body = struct.pack("<III", self._run_number, 0, count)
-        pending = self._exchange.send_new(Request(Type.RUN, body, what=f" of {count} samples"))
-        best = -1
-        limit_from = time.monotonic()
-        pause = self._exchange.timeout_s
-        send_again = limit_from + pause
-        while True:
-            for event in self._exchange.receive(min(send_again, limit_from + limit_s)):
-                if asks_again(event):
-                    self._exchange.send_again(pending)
-                elif not isinstance(event, Frame) or event.seq != pending.seq:
-                    continue
-                elif event.type == Type.RUN | frames.REPLY_FLAG:
-                    return self._finished_run(event.body, count, on_progress if best < count else None)
-                elif event.type == Type.NAK:
-                    raise self._exchange.refusal(pending, event.body)
-                elif event.type == Type.PROGRESS and (done := self._progress(event.body, count)) > best:
-                    best, limit_from, pending.attempts = done, time.monotonic(), 1
-                    if on_progress is not None and done > 0:
-                        on_progress(done)
-            now = time.monotonic()
-            if now >= limit_from + limit_s:
-                raise DeviceError(
-                    f"{self._line.url}: {pending} made no progress for {limit_s:g} s after "
-                    f"{max(best, 0)} of them (sent {pending.attempts} times since)"
-                )
-            if now >= send_again:
-                self._exchange.send_again(pending)
-                pause *= 2
-                send_again = now + pause
-
-    def _progress(self, body: bytes, count: int) -> int:
-        done = int.from_bytes(body, "little")
-        if len(body) != 4 or done > count:
-            raise DeviceError(f"{self._line.url}: the device's PROGRESS says {done} of {count} samples ({body.hex()})")
-        return done
-
-    def _finished_run(self, body: bytes, count: int, on_progress: Callable[[int], None] | None) -> int:
-        if len(body) != 12:
-            raise DeviceError(f"{self._line.url}: RUN of {count} samples was answered with {len(body)} bytes, not 12")
-        status, done, runs_before = struct.unpack("<III", body)
-        if status != 0 or done != count:
-            raise DeviceError(
-                f"{self._line.url}: the model stopped with status {status} after {done} of {count} samples"
-            )
-        if on_progress is not None:
-            on_progress(count)
-        return int(runs_before)
+        self._session_info()
+        old = self._line.rate
+        try:
+            for _ in self._exchange.answers([Request(Type.SET_BAUD, struct.pack("<I", baudrate), what=f" {baudrate}")]):
+                self._line.set_baudrate(baudrate)
+        except RefusedError:
+            return False
+        try:
+            self._say_hello(BAUD_TRIAL_S)
+        except (PortError, DeviceError):
+            self._line.set_baudrate(old)
+            self.hello()
+            return False
+        return True
 
     # ---- frames out and in ----
 
     def _session_info(self) -> DeviceInfo:
         return self._info if self._info is not None else self.hello()
 
-    def _await_hello(self, seq: int) -> tuple[bytes | None, int]:
+    def _await_hello(self, seq: int, limit_s: float) -> tuple[bytes | None, int]:
         """Send HELLOs until one is answered; return the answer's body, or None at the limit, and the tries."""
         wire = b"\0" + frames.encode_frame(Type.HELLO, seq, frames.hello_body(self._session))
         now = next_send = time.monotonic()
-        deadline = now + self._connect_timeout_s
+        deadline = now + limit_s
         tries = 0
         while now < deadline:
             if now >= next_send:
-                self._exchange.write(wire)
+                lost = tries > 0 and tries % HELLOS_TO_LOST == 0
+                self._exchange.write(bytes(LOST_BYTES) + wire if lost else wire)
                 tries += 1
                 next_send = now + HELLO_INTERVAL_S
             for event in self._exchange.receive(min(next_send, deadline)):
@@ -316,14 +290,6 @@ class Link(Closing):
                     return event.body, tries
             now = time.monotonic()
         return None, tries
-
-    def _count_payload(self, n_bytes: int, started: float) -> None:
-        self._payload_bytes += n_bytes
-        self._payload_seconds += time.monotonic() - started
-
-
-def _offset_progress(on_progress: Callable[[int], None], start: int) -> Callable[[int], None]:
-    return lambda done: on_progress(start + done)
 
 
 def _check_samples(samples: npt.NDArray[np.uint8], batch_size: int | None, info: DeviceInfo) -> None:

@@ -14,6 +14,19 @@ _Static_assert(EW_LINK_MAX_BODY >= 128 && EW_LINK_MAX_BODY <= 65536, "EW_LINK_MA
 #define REGION_ALIGN_BYTES 16u   /* so that each region starts where vector loads may */
 #define TICK_BYTES 8u
 #define PROGRESS_PER_SECOND 4u
+#define BAUD_TRIAL_BYTES 64u /* without a whole frame among them a new baud rate is given up; later more may be damaged */
+#define BAUD_LOST_BYTES (2u * MAX_ENCODED)
+
+typedef enum { RUN_NONE = 0, RUN_WAITS, RUN_GOES_ON, RUN_IS_DONE } run_state;
+
+/* One RUN: what was asked and what came of it. */
+typedef struct {
+    run_state state;
+    uint32_t number; /* the host's */
+    uint16_t seq;    /* of the last request with this number: the answer repeats it */
+    uint32_t first, count;
+    uint32_t status, done, runs_before;
+} run;
 
 static struct {
     const ew_link_model *model;
@@ -26,14 +39,14 @@ static struct {
     uint32_t session; /* the host's number, 0 = no HELLO since the last reset */
     uint32_t runs;    /* inferences since boot */
 
-    /* The last RUN: the same number again gets the same answer, not the same work. */
-    struct {
-        uint32_t number; /* the host's, 0 = none in this session */
-        uint32_t status, done, runs_before;
-    } last_run;
+    /* The RUNs known, an even number's and an odd one's: while one goes on the next may wait. The same number again
+     * gets the same answer, not the same work. */
+    run known_runs[2];
 
     /* Counted within a session. */
     uint32_t frames_received, frames_sent, crc_errors, framing_errors;
+
+    size_t baud_bytes_left; /* that may come without a whole frame before the rate of the start returns; 0: it is set */
 
     size_t rx_bytes;
     bool rx_overflow; /* the frame under way is too long; dropped up to its delimiter */
@@ -148,7 +161,7 @@ static void on_hello(const request *req) {
     /* Another protocol version gets the same reply: it starts with ours, and the host decides. */
     link.session = get_u32(req->body + 4);
     if (link.session != previous) {
-        link.last_run.number = 0;
+        memset(link.known_runs, 0, sizeof link.known_runs);
         link.frames_received = 1;
         link.frames_sent = 0;
         link.crc_errors = 0;
@@ -236,35 +249,22 @@ static ew_status run_sample(uint32_t index) {
     return status;
 }
 
-/* Runs samples `first` to `first + count - 1`, and keeps the result in link.last_run. */
-static void run_samples(uint16_t seq, uint32_t first, uint32_t count) {
-    const uint64_t interval = ew_port_timer_hz() / PROGRESS_PER_SECOND;
-    uint64_t reported = ew_port_ticks();
-    link.last_run.status = EW_OK;
-    link.last_run.done = 0;
-    link.last_run.runs_before = link.runs;
-    /* The first PROGRESS comes before any work: it tells the host that the RUN arrived. */
-    send_frame(EW_LINK_PROGRESS, seq, put_u32(reply_body(), 0));
-    while (link.last_run.done < count) {
-        const ew_status status = run_sample(first + link.last_run.done);
-        const uint64_t now = ew_port_ticks();
-        if (status != EW_OK) {
-            link.last_run.status = (uint32_t)status;
-            return;
-        }
-        link.last_run.done++;
-        if (now - reported >= interval && link.last_run.done < count) {
-            reported = now;
-            send_frame(EW_LINK_PROGRESS, seq, put_u32(reply_body(), link.last_run.done));
-        }
-    }
+static void send_progress(const run *r) {
+    send_frame(EW_LINK_PROGRESS, r->seq, put_u32(reply_body(), r->done));
 }
 
+static void answer_run(const run *r) {
+    uint8_t *p = put_u32(reply_body(), r->status);
+    p = put_u32(p, r->done);
+    send_frame((uint32_t)EW_LINK_RUN | EW_LINK_REPLY, r->seq, put_u32(p, r->runs_before));
+}
+
+/* Accepts a RUN and says so by a PROGRESS; the work is done by run_waiting, when no request is under way. */
 static void on_run(const request *req) {
     uint32_t number;
     uint32_t first;
     uint32_t count;
-    uint8_t *p;
+    run *r;
     if (req->size != 12u) {
         refuse(req, EW_LINK_NAK_LENGTH);
         return;
@@ -276,13 +276,28 @@ static void on_run(const request *req) {
         refuse(req, EW_LINK_NAK_RANGE);
         return;
     }
-    if (number != link.last_run.number) {
-        link.last_run.number = number;
-        run_samples(req->seq, first, count);
+    r = &link.known_runs[number % 2u];
+    if (r->state == RUN_NONE || r->number != number) {
+        if (r->state == RUN_WAITS || r->state == RUN_GOES_ON) {
+            refuse(req, EW_LINK_NAK_BUSY);
+            return;
+        }
+        if (r->state == RUN_IS_DONE && number - r->number > UINT32_MAX / 2u) { /* older: its samples are gone */
+            refuse(req, EW_LINK_NAK_RANGE);
+            return;
+        }
+        memset(r, 0, sizeof *r);
+        r->state = RUN_WAITS;
+        r->number = number;
+        r->first = first;
+        r->count = count;
     }
-    p = put_u32(reply_body(), link.last_run.status);
-    p = put_u32(p, link.last_run.done);
-    reply(req, put_u32(p, link.last_run.runs_before));
+    r->seq = req->seq;
+    if (r->state == RUN_IS_DONE) {
+        answer_run(r);
+    } else {
+        send_progress(r);
+    }
 }
 
 static void on_read(const request *req) {
@@ -337,7 +352,38 @@ static void on_reset(const request *req) {
     ew_port_reset();
 }
 
+/* The answer still goes at the old rate. Nobody can say at the new one that it does not work: the device goes back by
+ * itself when what comes holds no frame. */
+static void on_set_baud(const request *req) {
+    if (req->size != 4u) {
+        refuse(req, EW_LINK_NAK_LENGTH);
+        return;
+    }
+    if (!ew_port_can_set_baud(get_u32(req->body))) {
+        refuse(req, EW_LINK_NAK_RANGE);
+        return;
+    }
+    reply(req, reply_body());
+    ew_port_set_baud(get_u32(req->body));
+    link.baud_bytes_left = BAUD_TRIAL_BYTES;
+}
+
+/* Counts a byte that came at another baud rate than that of the start. */
+static void count_baud_byte(void) {
+    if (link.baud_bytes_left > 0u) {
+        link.baud_bytes_left--;
+        if (link.baud_bytes_left == 0u) {
+            ew_port_set_baud(0);
+            link.rx_bytes = 0;
+            link.rx_overflow = false;
+        }
+    }
+}
+
 static void on_request(const request *req) {
+    if (link.baud_bytes_left > 0u) {
+        link.baud_bytes_left = BAUD_LOST_BYTES;
+    }
     if (link.session == 0u && req->type != EW_LINK_HELLO && req->type != EW_LINK_RESET) {
         refuse(req, EW_LINK_NAK_NO_SESSION);
         return;
@@ -350,6 +396,7 @@ static void on_request(const request *req) {
         case EW_LINK_READ: on_read(req); break;
         case EW_LINK_STATS: on_stats(req); break;
         case EW_LINK_RESET: on_reset(req); break;
+        case EW_LINK_SET_BAUD: on_set_baud(req); break;
         default: refuse(req, EW_LINK_NAK_UNKNOWN_TYPE); break;
     }
 }
@@ -384,11 +431,10 @@ static void end_of_frame(void) {
     on_request(&req);
 }
 
-void ew_link_receive(const uint8_t *bytes, size_t n_bytes) {
-    if (link.model == NULL) {
-        return;
-    }
+/* Answers what `bytes` complete; RUNs are only accepted. */
+static void take(const uint8_t *bytes, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i++) {
+        count_baud_byte();
         if (bytes[i] != 0u) {
             if (link.rx_bytes < sizeof link.rx) {
                 link.rx[link.rx_bytes++] = bytes[i];
@@ -400,6 +446,69 @@ void ew_link_receive(const uint8_t *bytes, size_t n_bytes) {
             link.rx_bytes = 0;
             link.rx_overflow = false;
         }
+    }
+}
+
+/* Answers what came during an inference. No more than the port can hold: a host that never stops sending does not
+ * keep the samples waiting for ever. */
+static void take_what_came(void) {
+    uint8_t bytes[EW_LINK_READ_CHUNK_BYTES];
+    size_t taken = 0;
+    while (taken < EW_PORT_RX_BUFFER_BYTES) {
+        const size_t n_bytes = ew_port_read_now(bytes, sizeof bytes);
+        if (n_bytes == 0u) {
+            return;
+        }
+        take(bytes, n_bytes);
+        taken += n_bytes;
+    }
+}
+
+/* ---- running ---- */
+
+/* Runs the samples of `r`, answering requests in between; a HELLO of another session ends it, without an answer. */
+static void run_samples(run *r) {
+    const uint64_t interval = ew_port_timer_hz() / PROGRESS_PER_SECOND;
+    uint64_t reported = ew_port_ticks();
+    r->state = RUN_GOES_ON;
+    r->runs_before = link.runs;
+    while (r->done < r->count && r->status == EW_OK) {
+        const ew_status status = run_sample(r->first + r->done);
+        const uint64_t now = ew_port_ticks();
+        r->status = (uint32_t)status;
+        r->done += status == EW_OK ? 1u : 0u;
+        take_what_came();
+        if (r->state != RUN_GOES_ON) {
+            return;
+        }
+        if (now - reported >= interval && r->done < r->count) {
+            reported = now;
+            send_progress(r);
+        }
+    }
+    r->state = RUN_IS_DONE;
+    answer_run(r);
+}
+
+/* Runs what waits, the older of two first. */
+static void run_waiting(void) {
+    for (;;) {
+        run *a = &link.known_runs[0];
+        run *b = &link.known_runs[1];
+        if (a->state == RUN_WAITS && (b->state != RUN_WAITS || a->number - b->number > UINT32_MAX / 2u)) {
+            run_samples(a);
+        } else if (b->state == RUN_WAITS) {
+            run_samples(b);
+        } else {
+            return;
+        }
+    }
+}
+
+void ew_link_receive(const uint8_t *bytes, size_t n_bytes) {
+    if (link.model != NULL) {
+        take(bytes, n_bytes);
+        run_waiting();
     }
 }
 

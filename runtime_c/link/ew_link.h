@@ -37,6 +37,7 @@ enum {
     EW_LINK_READ = 0x05,
     EW_LINK_STATS = 0x06,
     EW_LINK_RESET = 0x07,
+    EW_LINK_SET_BAUD = 0x08,
     EW_LINK_REPLY = 0x80,
     EW_LINK_PROGRESS = 0xC0, /* device to host, while a RUN goes on; has the RUN's seq */
     EW_LINK_NAK = 0xFF       /* device to host: body is code u8, type of the refused request u8 */
@@ -50,7 +51,8 @@ enum {
     EW_LINK_NAK_LENGTH = 4,       /* body of the wrong size for its type */
     EW_LINK_NAK_RANGE = 5,        /* an offset, count or index outside what HELLO announced */
     EW_LINK_NAK_RESERVED = 6,     /* a reserved field is not 0 */
-    EW_LINK_NAK_NO_SESSION = 7    /* no HELLO since the last reset */
+    EW_LINK_NAK_NO_SESSION = 7,   /* no HELLO since the last reset */
+    EW_LINK_NAK_BUSY = 8          /* two RUNs are under way */
 };
 
 /* Regions of a READ. */
@@ -114,8 +116,9 @@ ew_status ew_link_invoke(const uint8_t *input, uint8_t *output);
  * Returns 0, or -1 when the model breaks the contract above (then no request is answered). */
 int ew_link_start(const ew_link_model *model);
 
-/* Takes received bytes, in any portions; answers each whole frame through ew_port_write before it returns. Bytes
- * are data from outside: no sequence of them does harm. For ports that are driven by call-backs, and for fuzzing. */
+/* Takes received bytes, in any portions; answers each whole frame through ew_port_write, and does what was asked to
+ * RUN, before it returns; between samples it takes more bytes with ew_port_read_now. Bytes are data from outside: no
+ * sequence of them does harm. For ports that are driven by call-backs, and for fuzzing. */
 void ew_link_receive(const uint8_t *bytes, size_t n_bytes);
 
 /* ew_link_start, then ew_port_read and ew_link_receive for ever. Returns 0 when the line closes, -1 when the model

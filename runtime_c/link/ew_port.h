@@ -13,6 +13,22 @@
 #define EW_PORT_RX_BUFFER_BYTES 4096
 #endif
 
+/* Defined by the board's build (-D) where the line's baud rate can be changed while it runs. Then the port gives:
+ * whether it can do `baud`; the change to it, after what is queued was sent, or with 0 the return to the rate of the
+ * start. */
+#ifdef EW_PORT_HAS_BAUD
+int ew_port_can_set_baud(uint32_t baud);
+void ew_port_set_baud(uint32_t baud);
+#else
+static inline int ew_port_can_set_baud(uint32_t baud) {
+    (void)baud;
+    return 0;
+}
+static inline void ew_port_set_baud(uint32_t baud) {
+    (void)baud;
+}
+#endif
+
 /* Clocks, line and timer; called once, first. */
 void ew_port_init(void);
 
@@ -20,6 +36,9 @@ void ew_port_init(void);
  * `dst` and returns the count. Returns 0 only when the line is closed for ever (a host process; never a board).
  * `max_bytes` is at least 1. */
 size_t ew_port_read(uint8_t *dst, size_t max_bytes);
+
+/* As ew_port_read, and returns 0 at once when no byte is there. */
+size_t ew_port_read_now(uint8_t *dst, size_t max_bytes);
 
 /* Sends all `n_bytes`, in order; may return while the last of them are still queued. */
 void ew_port_write(const uint8_t *src, size_t n_bytes);

@@ -40,6 +40,12 @@ static inline size_t ring_get(uint8_t *dst, size_t max_bytes)
     return count;
 }
 
+/* Of ew_port.h; the same for every driver. */
+size_t ew_port_read_now(uint8_t *dst, size_t max_bytes)
+{
+    return ring_get(dst, max_bytes);
+}
+
 /* What ew_port_read has to do; sleeps until a byte is there. */
 static inline size_t ring_read_waiting(uint8_t *dst, size_t max_bytes)
 {

@@ -149,6 +149,12 @@ size_t ew_port_read(uint8_t *dst, size_t max_bytes)
     return 0;
 }
 
+size_t ew_port_read_now(uint8_t *dst, size_t max_bytes)
+{
+    ssize_t count = read(master, dst, max_bytes);
+    return count > 0 ? (size_t)count : 0u;
+}
+
 /* What nobody is there to read is dropped, as on a wire; a peer that is there and slow is waited for. */
 void ew_port_write(const uint8_t *src, size_t n_bytes)
 {

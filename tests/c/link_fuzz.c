@@ -23,6 +23,32 @@ size_t ew_port_read(uint8_t *dst, size_t max_bytes) {
     return 0;
 }
 
+/* What "comes" while an inference runs. */
+static uint8_t later[8192];
+static size_t n_later, later_taken;
+
+size_t ew_port_read_now(uint8_t *dst, size_t max_bytes) {
+    const size_t left = n_later - later_taken;
+    const size_t taken = left < max_bytes ? left : max_bytes;
+    memcpy(dst, later + later_taken, taken);
+    later_taken += taken;
+    if (later_taken == n_later) {
+        n_later = later_taken = 0;
+    }
+    return taken;
+}
+
+static uint32_t baud_set;
+int ew_port_can_set_baud(uint32_t baud) { return baud % 7u != 0u; }
+void ew_port_set_baud(uint32_t baud) { baud_set = baud; }
+
+static void send_later(const uint8_t *bytes, size_t n_bytes) {
+    if (n_bytes <= sizeof later - n_later) {
+        memcpy(later + n_later, bytes, n_bytes);
+        n_later += n_bytes;
+    }
+}
+
 /* Reads all it is given, so that the sanitizer sees a reply that holds bytes it should not. */
 void ew_port_write(const uint8_t *src, size_t n_bytes) {
     for (size_t i = 0; i + 1u < n_bytes; i++) {
@@ -92,19 +118,23 @@ static size_t make_frame(uint8_t *wire, uint32_t type, uint32_t flags, const uin
 
 #ifdef EW_LIBFUZZER
 
-/* Input: records of type u8, length u8 (times 5, so that too long a body comes too), body; each becomes a frame.
- * A record of type 0xEE is fed as it is, unframed. */
+/* Input: records of type u8, length u8 (exact below 128, then in tens, so that too long a body comes too), body; each becomes a frame.
+ * A record of type 0xEE is fed as it is, unframed; one of type 0xE0 to 0xE8 is a frame of type 0 to 8 that comes
+ * during the next inference. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n_bytes) {
     static uint8_t wire[2048];
     start();
+    n_later = later_taken = 0;
     while (n_bytes >= 2u) {
         const uint32_t type = data[0];
-        size_t size = (size_t)data[1] * 5u;
+        size_t size = data[1] < 128u ? data[1] : (size_t)(data[1] - 127u) * 10u;
         data += 2;
         n_bytes -= 2u;
         size = size < n_bytes ? size : n_bytes;
         if (type == 0xEEu) {
             ew_link_receive(data, size);
+        } else if (type >= 0xE0u && type <= 0xE8u) {
+            send_later(wire, make_frame(wire, type - 0xE0u, 0, data, size < 1080u ? size : 1080u));
         } else {
             ew_link_receive(wire, make_frame(wire, type, 0, data, size < 1080u ? size : 1080u));
         }
@@ -152,11 +182,19 @@ int main(int argc, char **argv) {
         }
         if (kind == 0u) {
             memcpy(wire, body, n_bytes);
+        } else if (random_below(8) == 0u) { /* a RUN that is in order, or nearly so */
+            const uint32_t fields[3] = {1u + random_below(6), random_below(10), 1u + random_below(14)};
+            n_bytes = make_frame(wire, EW_LINK_RUN, 0, (const uint8_t *)fields, sizeof fields);
         } else {
-            n_bytes = make_frame(wire, 1u + random_below(8), random_below(20) == 0u, body, n_bytes);
+            n_bytes = make_frame(wire, 1u + random_below(9), random_below(20) == 0u, body, n_bytes);
             if (kind == 1u) {
                 wire[random_below((uint32_t)n_bytes)] ^= (uint8_t)(1u << random_below(8));
             }
+        }
+        fed += n_bytes;
+        if (random_below(4) == 0u) {
+            send_later(wire, n_bytes);
+            continue;
         }
         for (size_t at = 0; at < n_bytes;) { /* in portions, as a line gives them */
             const size_t portion = 1u + random_below(200);
@@ -164,9 +202,9 @@ int main(int argc, char **argv) {
             ew_link_receive(wire + at, taken);
             at += taken;
         }
-        fed += n_bytes;
     }
-    printf("fed %zu bytes; %zu frames sent, %zu inferences, %zu resets\n", fed, n_sent, n_invoked, n_resets);
+    printf("fed %zu bytes; %zu frames sent, %zu inferences, %zu resets, baud %u\n", fed, n_sent, n_invoked, n_resets,
+           (unsigned)baud_set);
     return n_sent > 0u && n_invoked > 0u && n_resets > 0u ? 0 : 1;
 }
 
