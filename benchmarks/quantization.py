@@ -105,13 +105,10 @@ def rows(name: str) -> Iterator[tuple[str, bool]]:
         mine = 100 * float((got == y).mean())
         report = done.report
         yield (
-            (
-                f"| {name} | {row.name} | {mine:.2f} | {accuracy - mine:+.2f} | {row.budget:g} | "
-                f"{100 * float((got == real).mean()):.2f} | {report.scores.sqnr_db:.1f} | {report.quantized_bytes:,} | "
-                f"{seconds:.1f} |"
-            ),
-            accuracy - mine <= row.budget,
-        )
+            f"| {name} | {row.name} | {mine:.2f} | {accuracy - mine:+.2f} | {row.budget:g} | "
+            f"{100 * float((got == real).mean()):.2f} | {report.scores.sqnr_db:.1f} | {report.quantized_bytes:,} | "
+            f"{seconds:.1f} |"
+        ), accuracy - mine <= row.budget
 
 
 def main() -> None:

@@ -98,10 +98,8 @@ class Builder:
         relu = self.rng.random() < 0.6
         if relu:
             kind = self.rng.random()
-            core = (
-                self.add("Relu", [core])
-                if kind < 0.8
-                else self.add("Clip", [core, self.const(np.float32(0)), self.const(np.float32(scale * 90))])
+            core = self.add("Relu", [core]) if kind < 0.8 else self.add(
+                "Clip", [core, self.const(np.float32(0)), self.const(np.float32(scale * 90))]
             )
         return self.quantized(core, shape, scale, self.zero(relu))
 

@@ -233,6 +233,7 @@ def test_external_data_is_part_of_the_hash(tmp_path: Path) -> None:
     assert len(digests) == 2
 
 
+
 def test_tensors_beyond_32_bits() -> None:
     for shape in ([1, 2**31], [1, 2**62], [2**20, 2**20]):
         model = imported(make_model([node("Relu", ["x"], "a"), node("Tanh", ["a"], "y")], [value("x", shape)], ["y"]))

@@ -324,7 +324,9 @@ def test_test_runs_the_checks_in_order(checkout: Checkout) -> None:
 
 
 @pytest.mark.parametrize(("arguments", "environment"), [(["--all"], {}), ([], {"CI": "true"})])
-def test_test_runs_everything_when_asked(checkout: Checkout, arguments: list[str], environment: dict[str, str]) -> None:
+def test_test_runs_everything_when_asked(
+    checkout: Checkout, arguments: list[str], environment: dict[str, str]
+) -> None:
     checkout.with_compilers()
     done = checkout.run("test", *arguments, "-x", **environment)
     assert done.returncode == 0, done.stderr
