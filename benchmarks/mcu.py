@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -83,7 +84,12 @@ def chosen(text: str | None, known: list[str], what: str) -> list[str]:
 
 
 def table(options: argparse.Namespace) -> str:
-    boards = {target.name: target for target in list_targets() if target.device == "emulator"}
+    boards = {target.name: target for target in list_targets() if target.emulator is not None}
+    for name, target in list(boards.items()):
+        missing = [tool.name for tool in target.tool if shutil.which(tool.name) is None]
+        if missing:
+            print(f"{name}: left out, {', '.join(missing)} is not installed", file=sys.stderr)
+            del boards[name]
     names = chosen(options.boards, list(boards), "board")
     levels = chosen(options.optimize, list(LEVELS), "level")
     rows: list[str] = []
