@@ -41,8 +41,8 @@ CORTEX_M4F = ["-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d
 SANITIZERS = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 
-# One case in three for time's sake, every one with EDGEWRIGHT_ALL=1; the kernels' own tests run under sanitizers, too.
-SOME_CASES = all_cases()[:: 1 if os.environ.get("EDGEWRIGHT_ALL") else 3]
+# One case in six for time's sake, every one with EDGEWRIGHT_ALL=1; the kernels' own tests run under sanitizers, too.
+SOME_CASES = all_cases()[:: 1 if os.environ.get("EDGEWRIGHT_ALL") else 6]
 
 
 @pytest.mark.slow
