@@ -58,11 +58,6 @@ void ew_uart_init(void)
     TASKS_STARTRX = 1u;
 }
 
-size_t ew_port_read(uint8_t *dst, size_t max_bytes)
-{
-    return ring_read_waiting(dst, max_bytes);
-}
-
 /* TXDRDY comes when the byte has left the chip. */
 void ew_port_write(const uint8_t *src, size_t n_bytes)
 {

@@ -56,11 +56,6 @@ void ew_uart_init(void)
     ew_irq_enable_line(EW_UART_RX_IRQ);
 }
 
-size_t ew_port_read(uint8_t *dst, size_t max_bytes)
-{
-    return ring_read_waiting(dst, max_bytes);
-}
-
 void ew_port_write(const uint8_t *src, size_t n_bytes)
 {
     for (size_t i = 0; i < n_bytes; i++) {

@@ -1,6 +1,8 @@
-/* Receive buffer between a UART's interrupt (the only writer) and ew_port_read (the only reader). A driver includes
- * it once, behind the header of its processor family (ew_cortex_m.h, ew_riscv.h), which masks interrupts. When it is full the newest byte is dropped: the link notices by its CRC and sends again. The host keeps
- * no more bytes under way than EW_PORT_RX_BUFFER_BYTES, so that does not happen with a host that keeps to the rules. */
+/* Receive buffer between a UART's interrupt (the only writer) and the two ways of ew_port.h to read (the only readers),
+ * which are here. A driver includes it once, behind the header of its processor family (ew_cortex_m.h, ew_riscv.h), which
+ * masks interrupts. When it is full the newest byte is dropped: the link notices by its CRC and sends again. The host
+ * keeps no more bytes under way than EW_PORT_RX_BUFFER_BYTES, so that does not happen with a host that keeps to the
+ * rules. */
 #ifndef EW_UART_RING_H
 #define EW_UART_RING_H
 
@@ -40,14 +42,12 @@ static inline size_t ring_get(uint8_t *dst, size_t max_bytes)
     return count;
 }
 
-/* Of ew_port.h; the same for every driver. */
 size_t ew_port_read_now(uint8_t *dst, size_t max_bytes)
 {
     return ring_get(dst, max_bytes);
 }
 
-/* What ew_port_read has to do; sleeps until a byte is there. */
-static inline size_t ring_read_waiting(uint8_t *dst, size_t max_bytes)
+size_t ew_port_read(uint8_t *dst, size_t max_bytes)
 {
     for (;;) {
         size_t count = ring_get(dst, max_bytes);

@@ -1,5 +1,6 @@
-/* The part of ew_port.h that is the same on every Cortex-M: markers, memory, stack, reset. The UART driver gives
- * ew_port_read and ew_port_write, the timer's driver ew_port_ticks and ew_port_timer_hz. */
+/* The part of ew_port.h that is the same on every Cortex-M: markers, reset; memory and stack are in ew_port_memory.h. The
+ * UART driver gives ew_port_read, ew_port_read_now (by ew_uart_ring.h) and ew_port_write, the timer's driver
+ * ew_port_ticks and ew_port_timer_hz. */
 #include "ew_cortex_m.h"
 #include "ew_port.h"
 #include "ew_timer.h"
@@ -8,11 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STACK_PAINT 0xE5E5E5E5u
-#define STACK_PAINT_MARGIN_WORDS 16 /* below the painter's own stack pointer: its spills and an interrupt's frame */
-
-extern uint32_t ew_stack_bottom[], ew_stack_top[]; /* linker.ld */
-extern uint8_t ew_batch_start[], ew_batch_end[];
+#define EW_READ_SP "mov %0, sp"
+#define STACK_PAINT_MARGIN_WORDS 16
+#include "ew_port_memory.h"
 
 void ew_port_init(void)
 {
@@ -30,35 +29,6 @@ __attribute__((naked)) void ew_port_roi_begin(void)
 __attribute__((naked)) void ew_port_roi_end(void)
 {
     __asm volatile(EW_MARKER_END "\n bx lr");
-}
-
-uint8_t *ew_port_batch_memory(size_t *n_bytes)
-{
-    *n_bytes = (size_t)((uintptr_t)ew_batch_end - (uintptr_t)ew_batch_start);
-    return ew_batch_start;
-}
-
-__attribute__((noinline)) void ew_port_stack_paint(void)
-{
-    uint32_t *sp;
-    __asm volatile("mov %0, sp" : "=r"(sp));
-    for (volatile uint32_t *word = ew_stack_bottom; word < sp - STACK_PAINT_MARGIN_WORDS; word++) {
-        *word = STACK_PAINT;
-    }
-}
-
-size_t ew_port_stack_used_bytes(void)
-{
-    const volatile uint32_t *word = ew_stack_bottom;
-    while (word < (const volatile uint32_t *)ew_stack_top && *word == STACK_PAINT) {
-        word++;
-    }
-    return (size_t)((uintptr_t)ew_stack_top - (uintptr_t)word);
-}
-
-size_t ew_port_stack_size_bytes(void)
-{
-    return (size_t)((uintptr_t)ew_stack_top - (uintptr_t)ew_stack_bottom);
 }
 
 void ew_port_reset(void)

@@ -1,6 +1,7 @@
 /* Start-up of any Cortex-M: from reset to main(), and what happens when the processor faults. */
 #include "ew_board.h"
 #include "ew_cortex_m.h"
+#include "ew_fault_text.h"
 #include "ew_port.h"
 
 #include <stddef.h>
@@ -77,23 +78,6 @@ __attribute__((noreturn)) void ew_reset(void)
     ew_port_reset();
     for (;;) {
     }
-}
-
-static char *append_text(char *at, const char *text)
-{
-    while (*text != '\0') {
-        *at++ = *text++;
-    }
-    return at;
-}
-
-static char *append_hex(char *at, const char *label, uint32_t value)
-{
-    at = append_text(at, label);
-    for (int32_t shift = 28; shift >= 0; shift -= 4) {
-        *at++ = "0123456789abcdef"[(value >> shift) & 15u];
-    }
-    return at;
 }
 
 /* Takes the stack that was in use (bit 2 of EXC_RETURN) and lr to the report. The handler has no frame of its own;

@@ -1,5 +1,6 @@
 /* The part of ew_port.h that is the same on RISC-V boards with a PLIC, a CLINT and a reset register. The UART's driver
- * gives ew_port_read and ew_port_write, and ew_uart_rx_isr.
+ * gives ew_port_read, ew_port_read_now (by ew_uart_ring.h), ew_port_write and ew_uart_rx_isr; ew_port_memory.h memory
+ * and stack.
  * Source: RISC-V Platform-Level Interrupt Controller Specification (1.0.0), "Memory Map"; RISC-V ACLINT Specification,
  * "MTIMER Device". */
 #include "ew_board.h"
@@ -10,8 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define STACK_PAINT 0xE5E5E5E5u
-#define STACK_PAINT_MARGIN_WORDS 64 /* below the painter's own stack pointer: its spills and an interrupt's frame */
+#define EW_READ_SP "mv %0, sp"
+#define STACK_PAINT_MARGIN_WORDS 64
+#include "ew_port_memory.h"
 
 #define PLIC_PRIORITY(irq) EW_REG32(EW_PLIC_BASE + 4u * (irq))
 #define PLIC_ENABLE(irq) EW_REG32(EW_PLIC_BASE + 0x2000u + 4u * ((irq) / 32u)) /* of hart 0 in machine mode */
@@ -19,9 +21,6 @@
 #define PLIC_CLAIM EW_REG32(EW_PLIC_BASE + 0x200004u)
 #define MTIME_LOW EW_REG32(EW_CLINT_BASE + 0xBFF8u)
 #define MTIME_HIGH EW_REG32(EW_CLINT_BASE + 0xBFFCu)
-
-extern uint32_t ew_stack_bottom[], ew_stack_top[]; /* linker.ld */
-extern uint8_t ew_batch_start[], ew_batch_end[];
 
 void ew_external_interrupt(void);
 void ew_uart_rx_isr(void);
@@ -70,35 +69,6 @@ uint64_t ew_port_ticks(void)
             return (uint64_t)high << 32 | low;
         }
     }
-}
-
-uint8_t *ew_port_batch_memory(size_t *n_bytes)
-{
-    *n_bytes = (size_t)((uintptr_t)ew_batch_end - (uintptr_t)ew_batch_start);
-    return ew_batch_start;
-}
-
-__attribute__((noinline)) void ew_port_stack_paint(void)
-{
-    uint32_t *sp;
-    __asm volatile("mv %0, sp" : "=r"(sp));
-    for (volatile uint32_t *word = ew_stack_bottom; word < sp - STACK_PAINT_MARGIN_WORDS; word++) {
-        *word = STACK_PAINT;
-    }
-}
-
-size_t ew_port_stack_used_bytes(void)
-{
-    const volatile uint32_t *word = ew_stack_bottom;
-    while (word < (const volatile uint32_t *)ew_stack_top && *word == STACK_PAINT) {
-        word++;
-    }
-    return (size_t)((uintptr_t)ew_stack_top - (uintptr_t)word);
-}
-
-size_t ew_port_stack_size_bytes(void)
-{
-    return (size_t)((uintptr_t)ew_stack_top - (uintptr_t)ew_stack_bottom);
 }
 
 void ew_port_reset(void)

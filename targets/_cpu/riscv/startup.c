@@ -1,4 +1,5 @@
 /* Start-up of a RISC-V core in machine mode: from reset to main(), interrupts, and what happens at an exception. */
+#include "ew_fault_text.h"
 #include "ew_port.h"
 #include "ew_riscv.h"
 #include "ew_uart.h"
@@ -88,23 +89,6 @@ __attribute__((naked, aligned(4))) void ew_trap(void)
                    "addi sp, sp, 16*" WORD "\n"
                    EW_MARKER_RESUME "\n"
                    "mret");
-}
-
-static char *append_text(char *at, const char *text)
-{
-    while (*text != '\0') {
-        *at++ = *text++;
-    }
-    return at;
-}
-
-static char *append_hex(char *at, const char *label, uint32_t value)
-{
-    at = append_text(at, label);
-    for (int32_t shift = 28; shift >= 0; shift -= 4) {
-        *at++ = "0123456789abcdef"[(value >> shift) & 15u];
-    }
-    return at;
 }
 
 /* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
