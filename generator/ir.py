@@ -197,6 +197,16 @@ class Editor:
         self.inputs = graph.inputs
         self.outputs = graph.outputs
 
+    def mark(self) -> tuple[int, int]:
+        """Return where the graph is now, for `back_to`."""
+        return len(self.nodes), len(self.tensors)
+
+    def back_to(self, mark: tuple[int, int]) -> None:
+        """Forget the nodes and tensors that were added since."""
+        del self.nodes[mark[0] :]
+        for name in list(self.tensors)[mark[1] :]:
+            del self.tensors[name]
+
     def producers(self) -> dict[str, Node]:
         """The node that writes each tensor."""
         return {output: node for node in self.nodes for output in node.outputs if output}

@@ -250,14 +250,14 @@ class GraphImporter:
                 return "unrolled"
             if resolve(foreign):
                 return "unrolled"
-        mark, needed = len(self.editor.nodes), set(self._needed)
+        mark, needed = self.editor.mark(), set(self._needed)
         try:
             return self._by_importer(scope, proto, foreign)
         except UnsupportedError as error:
             if operator in REFUSED or operator in _OPERANDS or self._is_foldable(scope, proto):
                 raise
             needed_for_importer, self._needed = self._needed, needed
-            del self.editor.nodes[mark:]
+            self.editor.back_to(mark)
             try:
                 expanded = self._by_definition(scope, proto, name)
             except EdgewrightError as inner:
@@ -282,13 +282,13 @@ class GraphImporter:
         if importer is not None:
             operands = tensors if standard else tensors[:1]  # those of other domains have no schema here
             is_narrow = any(tensor.dtype in NARROW_FLOATS for tensor in operands)
-            kept = (list(self.editor.nodes), dict(self.editor.tensors)) if is_narrow else None
+            mark = self.editor.mark()
             try:
                 importer(foreign)
                 return "native"
             except (UnsupportedError, ShapeError) as error:
-                if kept is not None and not by_onnx:
-                    self.editor.nodes, self.editor.tensors = kept
+                if is_narrow and not by_onnx:
+                    self.editor.back_to(mark)
                     self._by_widening(scope, proto, foreign.name, importer)
                     return "native"
                 if not by_onnx or not isinstance(error, UnsupportedError):
