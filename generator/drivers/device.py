@@ -12,7 +12,8 @@ import tempfile
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -251,18 +252,10 @@ class LinkDevice(Device):
         """Say hello, and check that the device runs this very build."""
         if self._link is None:
             self._link = Link.open(self._url, baudrate=self._baudrate)
-        try:
+        with self._emulator_watched():
             info = self._link.hello()
-        except (PortError, DeviceError):
-            if self._emulator is not None:
-                self._emulator.check()
-            raise
+        self._check_build(info.build_id.hex(), info.name)
         manifest = self.firmware.manifest
-        if info.build_id.hex() != manifest.build_id:
-            raise PortError(
-                f"{self._url}: the device runs another build ({info.build_id.hex()[:12]}, '{info.name}') than "
-                f"'{self.firmware.folder}' ({manifest.build_id[:12]}): flash it first"
-            )
         if (info.input_bytes, info.output_bytes) != (manifest.input_bytes, manifest.output_bytes):
             raise DeviceError(f"{self._url}: the device's sample sizes are not those of its build")
         self._timer_hz = info.timer_hz
@@ -305,17 +298,31 @@ class LinkDevice(Device):
         if self._link is None:
             raise DeviceError(f"{self._url}: the device is closed")
         resume = self._emulator is None or self._emulator.mode != "plugin"  # its counts go on through a reset
-        try:
+        with self._emulator_watched():
             run = self._link.run_batches(
                 packed, batch_size, self._inference_timeout_s, on_progress, overlap=self._overlap, resume=resume
             )
+        return self._link, run
+
+    @contextmanager
+    def _emulator_watched(self) -> Iterator[None]:
+        """Where the line fails because the emulator has ended, that is the error."""
+        try:
+            yield
         except DeviceCrashError:
             raise
-        except DeviceError:
+        except (PortError, DeviceError):
             if self._emulator is not None:
                 self._emulator.check()
             raise
-        return self._link, run
+
+    def _check_build(self, build_id: str, model: str) -> None:
+        mine = self.firmware.manifest.build_id
+        if build_id != mine:
+            raise PortError(
+                f"{self._url}: the device runs another build ({build_id[:12]}, '{model}') than "
+                f"'{self.firmware.folder}' ({mine[:12]}): flash it first"
+            )
 
     def _crash(self, error: DeviceCrashError) -> str:
         return describe_fault(error.fault, self.firmware.elf, self.firmware.manifest)

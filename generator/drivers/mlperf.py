@@ -136,19 +136,10 @@ class MlperfDevice(LinkDevice):
         """Find the device, and check that it runs this very build."""
         if self._dut is None:
             self._dut = MlperfLine(self._url, self._baudrate)
-        try:
+        with self._emulator_watched():
             self._dut.connect()
             said = self._dut.profile()
-        except (PortError, DeviceError):
-            if self._emulator is not None:
-                self._emulator.check()
-            raise
-        build, mine = said.get("build", "unknown"), self.firmware.manifest.build_id
-        if build != mine:
-            raise PortError(
-                f"{self._url}: the device runs another build ({build[:12]}, '{said.get('model', '?')}') than "
-                f"'{self.firmware.folder}' ({mine[:12]}): flash it first"
-            )
+        self._check_build(said.get("build", "unknown"), said.get("model", "?"))
         self._timer_hz = 1_000_000
 
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
@@ -164,7 +155,7 @@ class MlperfDevice(LinkDevice):
         outputs = np.zeros((len(packed), manifest.output_bytes), np.uint8)
         ticks, first_at, before = np.zeros(len(packed), np.uint64), 0.0, self._runs
         started = time.monotonic()
-        try:
+        with self._emulator_watched():
             for index, sample in enumerate(packed):
                 if n_bytes:
                     self._dut.load(sample.tobytes()[:n_bytes])
@@ -177,10 +168,6 @@ class MlperfDevice(LinkDevice):
                 first_at = first_at or time.monotonic()
                 if on_progress is not None:
                     on_progress(index + 1)
-        except DeviceError:
-            if self._emulator is not None:
-                self._emulator.check()
-            raise
         run = DeviceRun({}, len(packed), len(packed), time.monotonic() - started, first_at)
         return outputs, self._measured(run, ticks, before + np.arange(len(packed)))
 

@@ -95,7 +95,7 @@ EW_INLINE float ew_rounded_to_odd(double value)
     if ((double)nearest == value || value != value) {
         return nearest;
     }
-    const uint32_t bits = ew_bits_of_float(nearest);
+    const uint32_t bits = ew_float_bits(nearest);
     return ew_float_of_bits((fabs((double)nearest) > fabs(value) ? bits - 1u : bits) | 1u);
 }
 

@@ -3,9 +3,9 @@
 #define EW_HALF_H
 
 #include "ew_base.h"
+#include "ew_float_bits.h"
 
 #include <math.h>
-#include <string.h>
 
 /* Exact; a NaN stays one. */
 EW_INLINE float ew_half_to_float(uint16_t half)
@@ -17,20 +17,15 @@ EW_INLINE float ew_half_to_float(uint16_t half)
     } else if (magnitude >= 0x0400u) {
         bits = (magnitude << 13) + (112u << 23);
     } else { /* subnormal: a multiple of 2^-24 */
-        const float value = (float)magnitude * 0x1p-24f;
-        memcpy(&bits, &value, sizeof bits);
+        bits = ew_float_bits((float)magnitude * 0x1p-24f);
     }
-    bits |= sign;
-    float result;
-    memcpy(&result, &bits, sizeof result);
-    return result;
+    return ew_float_of_bits(bits | sign);
 }
 
 /* To nearest, ties to even; 65520 and above become infinity. */
 EW_INLINE uint16_t ew_float_to_half(float value)
 {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
+    uint32_t bits = ew_float_bits(value);
     const uint32_t sign = bits >> 16 & 0x8000u;
     bits &= 0x7fffffffu;
     if (bits > 0x7f800000u) {

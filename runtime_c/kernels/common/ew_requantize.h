@@ -11,10 +11,10 @@
 #define EW_REQUANTIZE_H
 
 #include "ew_base.h"
+#include "ew_float_bits.h"
 #include "ew_quantized.h"
 
 #include <float.h>
-#include <string.h>
 
 #ifdef __FAST_MATH__
 #error "quantized kernels need IEEE arithmetic: compile without -ffast-math"
@@ -46,13 +46,6 @@ EW_INLINE float ew_product_f32_exact(float a, float b)
 #endif
 #endif
     return product;
-}
-
-EW_INLINE uint32_t ew_float_bits(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
 }
 
 #ifdef __GNUC__

@@ -3,23 +3,9 @@
 #define EW_SMALL_FLOAT_H
 
 #include "ew_base.h"
+#include "ew_float_bits.h"
 
 #include <math.h>
-#include <string.h>
-
-EW_INLINE uint32_t ew_bits_of_float(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-EW_INLINE float ew_float_of_bits(uint32_t bits)
-{
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 /* Exact. */
 EW_INLINE float ew_bfloat_to_float(uint16_t code)
@@ -30,7 +16,7 @@ EW_INLINE float ew_bfloat_to_float(uint16_t code)
 /* To nearest, ties to even. */
 EW_INLINE uint16_t ew_float_to_bfloat(float value)
 {
-    const uint32_t bits = ew_bits_of_float(value);
+    const uint32_t bits = ew_float_bits(value);
     if (value != value) {
         return (uint16_t)((bits >> 16 & 0x8000u) | 0x7fc0u);
     }
@@ -63,7 +49,7 @@ EW_INLINE float ew_small_to_float(uint32_t code, ew_small_format f)
     }
     if (magnitude >> f.mantissa == 0) { /* zero, subnormal: a multiple of 2^(1 - bias - mantissa) */
         const float step = ew_float_of_bits((uint32_t)(128 - f.bias - f.mantissa) << 23);
-        return ew_float_of_bits(sign | ew_bits_of_float((float)magnitude * step));
+        return ew_float_of_bits(sign | ew_float_bits((float)magnitude * step));
     }
     return ew_float_of_bits(sign | ((magnitude << (23 - f.mantissa)) + ((uint32_t)(127 - f.bias) << 23)));
 }
@@ -71,7 +57,7 @@ EW_INLINE float ew_small_to_float(uint32_t code, ew_small_format f)
 /* To nearest, ties to even. What is larger than the largest number becomes that with `saturate`. */
 EW_INLINE uint8_t ew_float_to_small(float value, ew_small_format f, int32_t saturate)
 {
-    uint32_t bits = ew_bits_of_float(value), code;
+    uint32_t bits = ew_float_bits(value), code;
     const uint32_t sign = (bits & 0x80000000u) != 0 ? f.sign : 0u;
     bits &= 0x7fffffffu;
     if (bits > 0x7f800000u) {
@@ -103,7 +89,7 @@ EW_INLINE float ew_exponent_to_float(uint8_t code)
  * nearest of them with `saturate`, else NaN. */
 EW_INLINE uint8_t ew_float_to_exponent(float value, int32_t rounding, int32_t saturate)
 {
-    const uint32_t bits = ew_bits_of_float(value) & 0x7fffffffu;
+    const uint32_t bits = ew_float_bits(value) & 0x7fffffffu;
     if (bits > 0x7f800000u) {
         return 255;
     }
