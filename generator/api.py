@@ -25,12 +25,14 @@ from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun
 from edgewright.drivers.flashing import FlashOptions
 from edgewright.emit import SourceTree
 from edgewright.errors import EdgewrightError, QuantizationError
+from edgewright.expected import expect
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Array
 from edgewright.manifest import Manifest, Optimize
 from edgewright.pipeline import Clock, Settings
 from edgewright.quantization.options import Options
 from edgewright.quantizer import QuantizedModel, quantize_model
+from edgewright.report.record import result_of
 from edgewright.report.result import Result as Report
 from edgewright.samples import LABELS, SINGLE_INPUT, DataSet, check_data
 
@@ -179,5 +181,5 @@ class Predictions:
         ports = self.built.firmware.manifest.inputs
         data = self.data if y is None else check_data(self.data.inputs, ports, y)
         with self.built.clock.stage("reference"):
-            expected = pipeline.reference(self.built.firmware, data)
-        return pipeline.report(self.built.firmware, data, self.run, expected, self.built.clock)
+            expected = expect(self.built.firmware, data)
+        return result_of(self.built.firmware, data, self.run, expected, self.built.clock.seconds)

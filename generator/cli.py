@@ -68,11 +68,13 @@ from edgewright.drivers.flashing import check_flash, flash_and_open
 from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
 from edgewright.errors import EdgewrightError, MemoryPlanError, UnsupportedError
+from edgewright.expected import expect
 from edgewright.frontends.onnx import Model
 from edgewright.frontends.onnx_bind import parse_bindings
 from edgewright.inspection import imported_record, imported_table, inspect_model
 from edgewright.profile import check_profile
 from edgewright.report.comparison import comparison_table
+from edgewright.report.record import result_of
 from edgewright.report.result import Result
 from edgewright.report.tables import planned_rows, profile_tables, region_rows, result_table, two_columns
 from edgewright.samples import DataSet, load_npz
@@ -323,8 +325,8 @@ def _measured(
         clock.on_stage = bars.begin
         done = pipeline.run(firmware, samples, options, clock, bars.advance)
         with clock.stage("reference"):
-            expected = pipeline.reference(firmware, samples, bars.advance)
-    return pipeline.report(firmware, samples, done, expected, clock)
+            expected = expect(firmware, samples, bars.advance)
+    return result_of(firmware, samples, done, expected, clock.seconds)
 
 
 @app.command()

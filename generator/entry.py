@@ -30,6 +30,7 @@ def _run(module: str) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
     try:
+        import_module("numpy")  # by us: where a C extension imports it, an interruption becomes an ImportError
         import_module(module).main()
     except KeyboardInterrupt:
         sys.stderr.write("edgewright: interrupted\n")

@@ -1,60 +1,41 @@
-"""The stages in order, each a function: import, passes, quantize, plan, emit, build, flash, run, report."""
+"""The stages in order, each a function: import, passes, quantize, plan, emit, build, flash, run.
+
+What comes back is compared in `expected` and put together in `report.record`.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
 
 from edgewright.boards import Memory, Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.drivers.flashing import FlashOptions, flash_and_open
 from edgewright.emit import SourceTree, emit
-from edgewright.errors import MemoryPlanError, ModelError, ToolError, UnsupportedError
-from edgewright.frontends.onnx import Model, decode_model, import_onnx, load_onnx
+from edgewright.errors import MemoryPlanError
+from edgewright.frontends.onnx import Model, load_onnx
 from edgewright.frontends.onnx_bind import Bindings
-from edgewright.frontends.reference import ReferenceRun, run_reference
 from edgewright.fronts import front_of
 from edgewright.ir import Array, Graph
 from edgewright.kernels import Core
 from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
-from edgewright.ops.capped import capped_shapes
 from edgewright.passes import run_passes
-from edgewright.plan import Placement, Plan, PlanOptions, Region, check_tensor_sizes, finish, make_plan
+from edgewright.plan import Placement, Plan, PlanOptions, Region, finish, make_plan
 from edgewright.plan.regions import NoRoomError
-from edgewright.profile import profile, step_parts
+from edgewright.profile import step_parts
 from edgewright.report.measures import (
-    MIXED_TOLERANCE,
-    RELATIVE_TOLERANCE,
     check_labels,
-    fidelity,
-    kpis,
-    percentiles,
-)
-from edgewright.report.result import (
-    BuildRecord,
-    FidelityRecord,
-    LinkRecord,
-    ModelRecord,
-    RegionRecord,
-    Result,
-    RunRecord,
-    TargetRecord,
 )
 from edgewright.samples import DataSet, check_data, sample_shape
-from edgewright.simulate import is_exact, output_steps, rounds_inexact, simulate
-from edgewright.version import VERSION
 from edgewright.weights import Weights
 
 Pins = Mapping[str, Sequence[int]]
 OnStage = Callable[[str], None]
 OnProgress = Callable[[int, int], None]
-REFERENCE = "reference.onnx"
 
 
 @dataclass
@@ -147,7 +128,7 @@ def plan(model: Model, target: Target | None = None, settings: Settings | Optimi
     """
     settings = Settings(settings) if isinstance(settings, str) else settings
     core = Core(frozenset(target.features)) if target is not None else None
-    graph, options = _passed(model), settings.options(target)
+    graph, options = run_passes(model.graph), settings.options(target)
     placement = settings.placement(target, graph)
     try:
         planned = make_plan(graph, core, options, placement)
@@ -168,11 +149,6 @@ def plan(model: Model, target: Target | None = None, settings: Settings | Optimi
         return make_plan(graph, core, replace(options, ram_limit=limit), placement)
     except MemoryPlanError:
         return planned  # `check_fits` says what is missing
-
-
-def _passed(model: Model) -> Graph:
-    check_tensor_sizes(model.graph)  # before the passes, which may compute with some of them
-    return run_passes(model.graph)
 
 
 def _spare_ram(planned: Plan, target: Target | None) -> int | None:
@@ -299,146 +275,6 @@ def run_on(
     done = device.run(data, batch_size, report)
     clock.seconds["first_result"] = done.first_result_at - clock.started
     return done
-
-
-@dataclass(frozen=True, eq=False)
-class Expected:
-    """What a firmware's outputs are compared with.
-
-    `definition`: the numpy integer reference where the model is quantized, else ONNX Runtime (or ONNX's evaluator).
-    `onnxruntime`: what that gives for a quantized model; None for float models, or where it does not take the model.
-    """
-
-    definition: ReferenceRun
-    onnxruntime: ReferenceRun | None = None
-    steps: tuple[float | None, ...] = ()  # of each output: the size of one quantization step
-    tolerance: float = RELATIVE_TOLERANCE  # of an output's range; 0 where outputs are defined to the bit
-
-
-def reference(firmware: Firmware, data: DataSet, on_progress: OnProgress | None = None) -> Expected:
-    """What the model the firmware was made from ought to give on the same inputs."""
-    path = firmware.folder / REFERENCE
-    try:
-        serialized = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read '{path}', the model to compare with: {error.strerror}") from error
-    shapes = {port.name: port.shape for port in firmware.manifest.inputs}
-    inputs = {name: values.reshape(len(values), *shapes[name]) for name, values in data.inputs.items()}
-    report = None if on_progress is None else (lambda done: on_progress(done, data.samples))
-    if firmware.manifest.quantized:
-        return _integer_reference(serialized, path, inputs, report)
-    capped = [None if port.capped_axis is None else port.shape for port in firmware.manifest.outputs]
-    expected = run_reference(serialized, inputs, report, capped)
-    if len(expected.outputs) != len(firmware.manifest.outputs):
-        raise ModelError(f"'{path}' has {len(expected.outputs)} outputs, the firmware {len(firmware.manifest.outputs)}")
-    return Expected(expected)
-
-
-def _integer_reference(
-    serialized: bytes, path: Path, inputs: Mapping[str, Array], report: Callable[[int], None] | None
-) -> Expected:
-    model = import_onnx(decode_model(serialized, f"'{path}' is damaged"), "reference", "0" * 64, {}, where=str(path))
-    graph = _passed(model)
-    if set(graph.inputs) != set(inputs):
-        raise ModelError(f"'{path}' has inputs {sorted(graph.inputs)}, the data {sorted(inputs)}")
-    definition = ReferenceRun("numpy-integer", None, simulate(graph, inputs, report))
-    try:
-        onnxruntime = run_reference(serialized, inputs, report, capped_shapes(graph))
-    except ToolError:
-        onnxruntime = None
-    if onnxruntime is not None and onnxruntime.source != "onnxruntime":
-        onnxruntime = None
-    floats = MIXED_TOLERANCE if rounds_inexact(graph) else RELATIVE_TOLERANCE
-    tolerance = 0.0 if is_exact(graph) else floats
-    return Expected(definition, onnxruntime, output_steps(graph), tolerance)
-
-
-def report(firmware: Firmware, data: DataSet, done: DeviceRun, expected: Expected, clock: Clock) -> Result:
-    """Put together what was measured."""
-    manifest, target = firmware.manifest, firmware.target
-    definition = expected.definition
-    by_port = _reference_by_port(manifest, definition)
-    first = manifest.outputs[0].name
-    labels = data.labels
-    return Result(
-        generator=f"edgewright {VERSION}",
-        model=ModelRecord(**manifest.model.model_dump()),
-        target=TargetRecord(name=target.name, cpu=target.cpu, clock_hz=target.clock_hz, evidence=target.evidence),
-        build=_build_record(firmware, done),
-        run=_run_record(done),
-        link=_link_record(done),
-        fidelity=fidelity(
-            done.outputs, by_port, definition.source, definition.note,
-            tolerance=expected.tolerance,
-        ),
-        fidelity_onnxruntime=_fidelity_onnxruntime(manifest, done, expected),
-        kpi=None if labels is None else kpis(done.outputs[first], by_port[first], labels),
-        profile=profile(firmware, done),
-        seconds={name: round(seconds, 4) for name, seconds in clock.seconds.items()},
-    )  # fmt: skip
-
-
-def _fidelity_onnxruntime(manifest: Manifest, done: DeviceRun, expected: Expected) -> FidelityRecord | None:
-    """In output steps, where all outputs have one; else in their own units."""
-    if expected.onnxruntime is None:
-        return None
-    theirs = _reference_by_port(manifest, expected.onnxruntime)
-    names = [port.name for port in manifest.outputs]
-    steps = {name: step for name, step in zip(names, expected.steps, strict=True) if step is not None}
-    return fidelity(done.outputs, theirs, "onnxruntime", steps=steps if len(steps) == len(names) else None)
-
-
-def _reference_by_port(manifest: Manifest, expected: ReferenceRun) -> dict[str, Array]:
-    """The reference's outputs under our names (the order is the same), shaped like ours."""
-    result = {}
-    for port, array in zip(manifest.outputs, expected.outputs, strict=True):
-        if array[0].shape != port.shape:
-            raise UnsupportedError(
-                f"output '{port.name}' has shape {list(port.shape)} by the ONNX standard and {list(array[0].shape)} by "
-                f"{expected.source}: they cannot be compared"
-            )
-        result[port.name] = array.reshape(len(array), *sample_shape(port))
-    return result
-
-
-def _build_record(firmware: Firmware, done: DeviceRun) -> BuildRecord:
-    memory, stack, sizes = firmware.manifest.memory, firmware.target.stack, firmware.sizes
-    return BuildRecord(
-        flash_bytes=sizes.flash_bytes, code_bytes=sizes.code_bytes, weights_bytes=memory.weights_bytes,
-        raw_weights_bytes=memory.raw_weights_bytes,
-        ram_bytes=sizes.ram_bytes, arena_bytes=memory.arena_bytes,
-        arena_lower_bound_bytes=memory.arena_lower_bound_bytes,
-        regions=[RegionRecord(**asdict(region)) for region in sizes.regions], stack_bytes=done.stack_used_bytes,
-        stack_reserved_bytes=stack.bytes if stack else None, stack_bound_bytes=firmware.stack.total_bytes,
-        stack_bound_note=firmware.stack.note, inference_stack_bytes=firmware.stack.inference_bytes,
-        compiler=firmware.compiler, flags=firmware.flags, optimize=firmware.manifest.optimize,
-    )  # fmt: skip
-
-
-def _run_record(done: DeviceRun) -> RunRecord:
-    instructions, cycles = done.instructions, done.cycles
-    return RunRecord(
-        samples=done.samples, batches=done.batches, seconds=round(done.seconds, 4),
-        instructions_per_inference=None if instructions is None else float(np.mean(instructions)),
-        instructions_min=None if instructions is None else int(instructions.min()),
-        instructions_max=None if instructions is None else int(instructions.max()),
-        instructions_source=done.instructions_source,
-        cycles_per_inference=None if cycles is None else float(np.mean(cycles)),
-        cycles_source=done.cycles_source, cycle_model=done.cycle_model,
-        latency_us=None if done.latency_us is None else percentiles(done.latency_us),
-        energy_uj=None, energy_source=None,
-    )  # fmt: skip
-
-
-def _link_record(done: DeviceRun) -> LinkRecord | None:
-    link = done.link
-    if link is None:
-        return None
-    return LinkRecord(
-        frames=link.frames_sent + link.frames_received, retransmits=link.retransmits, crc_errors=link.crc_errors,
-        framing_errors=link.framing_errors, payload_bytes=link.payload_bytes,
-        payload_bytes_per_second=link.payload_bytes_per_second, line_utilisation=link.line_utilisation,
-    )  # fmt: skip
 
 
 def read_data(manifest: Manifest, arrays: Mapping[str, Array]) -> DataSet:

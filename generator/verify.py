@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from edgewright.errors import EdgewrightError, InternalError
+from edgewright.errors import EdgewrightError, InternalError, MemoryPlanError
 from edgewright.ir import DType, Graph
 from edgewright.ops import Operator, operator
 from edgewright.ops.core import describe
+
+MAX_TENSOR_BYTES = 2**31 - 1
 
 
 def _names(graph: Graph) -> Iterator[str]:
@@ -108,3 +110,13 @@ def verify(graph: Graph, after: str) -> Graph:
         if problems:
             raise InternalError(f"illegal graph after {after}: " + "; ".join(problems[:3]))
     return graph
+
+
+def check_tensor_sizes(graph: Graph) -> None:
+    """Raise MemoryPlanError for a tensor that no kernel can count through. Passes may make one that is larger."""
+    for tensor in graph.tensors.values():
+        if tensor.size_bytes > MAX_TENSOR_BYTES:
+            raise MemoryPlanError(
+                f"tensor '{tensor.name}' of shape {list(tensor.shape)} takes {tensor.size_bytes:,} B; "
+                f"the kernels count in 32 bits, up to {MAX_TENSOR_BYTES:,} B"
+            )

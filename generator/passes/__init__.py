@@ -19,7 +19,7 @@ from edgewright.passes.move_transposes import move_transposes
 from edgewright.passes.remove_channels import remove_channels
 from edgewright.passes.remove_noops import remove_noops
 from edgewright.passes.use_channels_last import use_channels_last
-from edgewright.verify import verify
+from edgewright.verify import check_tensor_sizes, verify
 
 Pass = Callable[[Graph], Graph]
 
@@ -43,8 +43,9 @@ PASSES: tuple[Pass, ...] = (
 
 
 def run_passes(graph: Graph) -> Graph:
-    """Apply all passes in order."""
+    """Apply all passes in order, which compute with some tensors. Raises: MemoryPlanError for one that is too large."""
     verify(graph, "import")
+    check_tensor_sizes(graph)
     for each in PASSES:
         graph = verify(each(graph), each.__name__)
     return graph

@@ -25,8 +25,7 @@ from edgewright.plan.staging import Stage, staged
 from edgewright.plan.storage import Storage, make_program
 from edgewright.plan.touches import Constant, constants_of, touches_of
 from edgewright.plan.wishes import resolve
-
-MAX_TENSOR_BYTES = 2**31 - 1
+from edgewright.verify import check_tensor_sizes
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,16 +138,6 @@ def make_plan(
     except SharedPlaceError:  # without overlays fewer tensors share bytes
         options = replace(options, overlay=False)
         return finish(choose_draft(_best_views(graph, chooser, options)), placement)
-
-
-def check_tensor_sizes(graph: Graph) -> None:
-    """Raise MemoryPlanError for a tensor that no kernel can count through. Passes may make one as large, or smaller."""
-    for tensor in graph.tensors.values():
-        if tensor.size_bytes > MAX_TENSOR_BYTES:
-            raise MemoryPlanError(
-                f"tensor '{tensor.name}' of shape {list(tensor.shape)} takes {tensor.size_bytes:,} B; "
-                f"the kernels count in 32 bits, up to {MAX_TENSOR_BYTES:,} B"
-            )
 
 
 def finish(draft: Draft, placement: Placement | None = None) -> Plan:
