@@ -73,6 +73,9 @@ FrontOption = Annotated[
 MlperfModel = Annotated[
     str | None, typer.Option("--mlperf-model", metavar="ID", show_default=False,
                              help="The model as MLPerf Tiny knows it: kws01 ...; else its own name.")]  # fmt: skip
+WatchdogPeriod = Annotated[
+    float | None, typer.Option("--watchdog", metavar="SECONDS", show_default=False,
+                               help="Have the board's watchdog reset it where an inference takes longer.")]  # fmt: skip
 FlashTool = Annotated[
     str | None, typer.Option("--tool", help="The tool to flash with; the board's first that is there, if not given.",
                              show_default=False)]  # fmt: skip
@@ -108,6 +111,7 @@ def optimize_level(text: str) -> Optimize:
 def plan_settings(
     optimize: str, flash_limit: int | None, ram_limit: int | None, io: str, place: list[str] | None = None,
     stage_weights: str | None = None, weights: str = "auto", front: str = "link", mlperf_model: str | None = None,
+    watchdog: float | None = None,
 ) -> Settings:  # fmt: skip
     """Check the options that a plan depends on. Raises: EdgewrightError."""
     if io not in get_args(Ports):
@@ -116,7 +120,7 @@ def plan_settings(
         raise EdgewrightError(f"--weights {weights}: expected one of {', '.join(get_args(Weights))}")
     return Settings(
         optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights,
-        cast(Weights, weights), front, mlperf_model,
+        cast(Weights, weights), front, mlperf_model, watchdog,
     )  # fmt: skip
 
 

@@ -34,6 +34,7 @@ def named_files(data: dict[str, Any]) -> list[tuple[str, str]]:
     files = data.get("file")
     for index, table in enumerate(files if isinstance(files, list) else []):
         found.append((f"file[{index}].source", _at(table, "source")))
+    found.append(("watchdog.source", _at(data, "watchdog", "source")))
     found.append(("emulator.counting.plugin", _at(data, "emulator", "counting", "plugin")))
     return [(key, path) for key, path in found if isinstance(path, str) and path]
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, ValidationError, model_validator
 
 from edgewright.board_mistakes import describe, named_files
+from edgewright.board_resets import ResetRegister, StackGuard, Watchdog, stack_guard
 from edgewright.errors import TargetError
 from edgewright.flash_ways import FlashWay
 from edgewright.resources import resource_dir
@@ -237,6 +238,8 @@ class Target(_Table):
     defines: dict[Identifier, Annotated[int, Field(strict=True)] | Text] = {}
     interrupts: Interrupts | None = None
     setup: tuple[Setup, ...] = ()
+    reset_cause: ResetRegister | None = None
+    watchdog: Watchdog | None = None
     emulator: Emulator | None = None
     tool: tuple[Tool, ...] = ()
     flash: tuple[FlashWay, ...] = ()  # the first whose tool is there is taken
@@ -271,6 +274,14 @@ class Target(_Table):
     def ram_regions(self) -> tuple[Memory, ...]:
         """All RAM, the fastest first; of equal ones the first in the file."""
         return tuple(sorted((region for region in self.memory if region.kind == "ram"), key=lambda region: region.wait))
+
+    @property
+    def stack_guard(self) -> StackGuard | None:
+        """What an overflow of the stack runs into, where the core can guard memory; None without RAM (the host)."""
+        ram = self.data_memory
+        if ram is None:
+            return None
+        return stack_guard(ram.origin, [(other.origin, other.end) for other in self.ram_regions if other is not ram])
 
     @property
     def flash_regions(self) -> tuple[Memory, ...]:

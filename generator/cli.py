@@ -47,6 +47,7 @@ from edgewright.arguments import (
     StageWeights,
     TargetName,
     TimeLimit,
+    WatchdogPeriod,
     WeightsAs,
     check_json,
     check_map,
@@ -79,6 +80,7 @@ from edgewright.report.result import Result
 from edgewright.report.tables import planned_rows, profile_tables, region_rows, result_table, two_columns
 from edgewright.samples import DataSet, load_npz
 from edgewright.version import VERSION
+from edgewright.watchdogs import watched
 
 # typer's own copy of click, or click itself: the class has no public name in typer
 _USAGE_ERROR: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -142,15 +144,17 @@ def generate(
     weights: WeightsAs = "auto",
     front: FrontOption = "link",
     mlperf_model: MlperfModel = None,
+    watchdog: WatchdogPeriod = None,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
     settings = plan_settings(
-        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model
+        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model, watchdog
     )
     clock = pipeline.Clock()
     screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
+    watched(board, watchdog)  # refused before the work
     folder = output or Path(f"{model.stem}-{board.name}")
     check_map(map_file, model, calibration, folder=folder)
     loaded = load_model(model, input_pins(pin), parse_bindings(bind), calibration, scheme, screen, clock)
@@ -253,7 +257,7 @@ def deploy(
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
     weights: WeightsAs = "auto", front: FrontOption = "link", mlperf_model: MlperfModel = None,
-    port: Port = None, batch: Batch = None, baud: Baud = 115200,
+    watchdog: WatchdogPeriod = None, port: Port = None, batch: Batch = None, baud: Baud = 115200,
     timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, no_flash: NoFlash = False,
     tool: FlashTool = None, values: FlashValues = None, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
@@ -261,11 +265,12 @@ def deploy(
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
     settings = plan_settings(
-        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model
+        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model, watchdog
     )
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
     board = load_target(target)
+    watched(board, watchdog)
     if profile:
         check_profile(board, port)
     if front == "mlperf-energy":

@@ -31,6 +31,7 @@ from edgewright.report.measures import (
     check_labels,
 )
 from edgewright.samples import DataSet, check_data, sample_shape
+from edgewright.watchdogs import watched
 from edgewright.weights import Weights
 
 Pins = Mapping[str, Sequence[int]]
@@ -74,7 +75,8 @@ class Settings:
     names of tensors, constants or operators, each with the memory region that it is to lie in. `stage_weights`: the RAM
     region that weights in slower memory are copied to while the layer before theirs runs. `weights`: written as
     C arrays ("c"), into a file ("binary"), or by their size. `front`: what the firmware speaks on its line, "link",
-    "mlperf" or "mlperf-energy", and `mlperf_model`, as which model the latter two answer.
+    "mlperf" or "mlperf-energy", and `mlperf_model`, as which model the latter two answer. `watchdog`: the period of the
+    board's watchdog in seconds; None: it stays off.
     """
 
     optimize: Optimize = "balanced"
@@ -86,6 +88,7 @@ class Settings:
     weights: Weights = "auto"
     front: str = "link"
     mlperf_model: str | None = None
+    watchdog: float | None = None
 
     def options(self, target: Target | None) -> PlanOptions:
         """What the planner makes of them on a board: kernels do not pack weights to more than the code's flash has."""
@@ -175,8 +178,9 @@ def generate(model: Model, planned: Plan, target: Target, settings: Settings | O
     front = front_of(settings.front, settings.mlperf_model, model.name)
     check_fits(planned, target)
     return emit(
-        planned, model.name, target, settings.optimize, model.sha256, model.serialized, settings.weights, front
-    )
+        planned, model.name, watched(target, settings.watchdog), settings.optimize, model.sha256, model.serialized,
+        settings.weights, front,
+    )  # fmt: skip
 
 
 def check_fits(planned: Plan, target: Target) -> None:

@@ -107,6 +107,7 @@ int main(void)
         case 'f': __asm__ volatile("udf #0"); break;
 #endif
         case 'r': ew_port_reset(); break;
+        case 's': answer[1] = (uint32_t)ew_port_reset_cause(); break;
         default: break;
         }
         answer[0] = (uint32_t)(ew_port_ticks() - start);

@@ -75,6 +75,7 @@ class Batches:
         self._on_progress = on_progress
         self.outputs = np.zeros((len(samples), info.output_bytes), np.uint8)
         self.ticks = np.zeros((len(samples), frames.TICK_BYTES), np.uint8)
+        self.earlier_runs = 0  # inferences before the device's last reset
         self.runs_before: dict[int, int] = {}  # of each batch whose results are all here
         self.finished = 0  # how many of these there are before the first that is not
         self.bytes_loaded = self.bytes_read = 0
@@ -166,7 +167,8 @@ class Batches:
     def _take_run(self, batch: _Batch, body: bytes) -> None:
         if len(body) != 12:
             raise DeviceError(f"{self._url}: RUN of {batch.count} samples was answered with {len(body)} bytes, not 12")
-        status, done, batch.runs_before = struct.unpack("<III", body)
+        status, done, runs_before = struct.unpack("<III", body)
+        batch.runs_before = self.earlier_runs + runs_before
         if status != 0 or done != batch.count:
             raise DeviceError(
                 f"{self._url}: the model stopped with status {status} after {done} of {batch.count} samples"

@@ -15,7 +15,6 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,8 +25,9 @@ from edgewright.closing import Closing
 from edgewright.drivers.crash import describe_fault
 from edgewright.drivers.emulator import Emulator, Mode, start_emulator
 from edgewright.drivers.exchange import DeviceCrashError
+from edgewright.drivers.frames import Fault
 from edgewright.drivers.icount import Parts
-from edgewright.drivers.link import BatchRun, Link, LinkStats
+from edgewright.drivers.link import BatchRun, Link, LinkStats, Reset
 from edgewright.drivers.process import Background, start
 from edgewright.errors import DeviceError, InternalError, PortError, TargetError, ToolError
 from edgewright.ir import Array
@@ -50,7 +50,8 @@ class DeviceRun:
     the code; the others (n,).
     Units: `latency_us` is real time on this computer or board, never an emulator's. `cycles_source` says whether cycles
     are a timer's or a model's; of which core, `cycle_model` says.
-    `first_result_at` is time.monotonic() when the first batch's results were here.
+    `first_result_at` is time.monotonic() when the first batch's results were here. `resets`: those of the device
+    meanwhile.
     """
 
     outputs: Mapping[str, Array]
@@ -66,6 +67,7 @@ class DeviceRun:
     cycle_model: str | None = None
     parts: Array | None = None
     link: LinkStats | None = None
+    resets: tuple[Reset, ...] = ()
     stack_used_bytes: int | None = None
 
 
@@ -200,10 +202,7 @@ class _LibraryCalls(threading.Thread):
 
 
 class LinkDevice(Device):
-    """A board at the other end of a serial line: real, emulated, or a process behind a pseudo terminal.
-
-    `restart` starts the emulator anew, once in a run, after a crash.
-    """
+    """A board at the other end of a serial line: real, emulated, or a process behind a pseudo terminal."""
 
     def __init__(
         self,
@@ -211,7 +210,6 @@ class LinkDevice(Device):
         url: str,
         *,
         emulator: Emulator | None = None,
-        restart: Callable[[], Emulator] | None = None,
         process: Background | None = None,
         inference_timeout_s: float = INFERENCE_TIMEOUT_S,
         baudrate: int = 115200,
@@ -219,7 +217,6 @@ class LinkDevice(Device):
     ) -> None:
         super().__init__(firmware)
         self._overlap = overlap
-        self._restart = restart
         self._emulator = emulator
         self._process = process
         self._inference_timeout_s = inference_timeout_s
@@ -262,27 +259,13 @@ class LinkDevice(Device):
 
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
         started = time.monotonic()
-        try:
-            link, result = self._run_batches(packed, batch_size, on_progress)
-        except DeviceCrashError as error:
-            if self._restart is None:
-                raise DeviceError(f"{self._url}: {self._crash(error)}") from error
-            LOG.warning("%s: %s; the emulator starts anew, and so does the run", self._url, self._crash(error))
-            self.close()
-            self._emulator = self._restart()
-            self._url = self._emulator.url
-            self.prepare_for_inference()
-            started = time.monotonic()
-            try:
-                link, result = self._run_batches(packed, batch_size, on_progress)
-            except DeviceCrashError as again:
-                raise DeviceError(f"{self._url}: {self._crash(again)}, after a restart too") from again
+        link, result = self._run_batches(packed, batch_size, on_progress)
         seconds = time.monotonic() - started
         stats = link.stats()
         self._check_stack(stats)
         run = DeviceRun(
             {}, len(packed), result.batches, seconds, result.first_batch_at,
-            link=stats, stack_used_bytes=stats.stack_used_bytes,
+            link=stats, resets=result.resets, stack_used_bytes=stats.stack_used_bytes,
         )  # fmt: skip
         size = result.batch_size
         order = [
@@ -297,20 +280,29 @@ class LinkDevice(Device):
     ) -> tuple[Link, BatchRun]:
         if self._link is None:
             raise DeviceError(f"{self._url}: the device is closed")
-        resume = self._emulator is None or self._emulator.mode != "plugin"  # its counts go on through a reset
+        counted = self._emulator if self._emulator is not None and self._emulator.mode == "plugin" else None
         with self._emulator_watched():
             run = self._link.run_batches(
-                packed, batch_size, self._inference_timeout_s, on_progress, overlap=self._overlap, resume=resume
-            )
+                packed, batch_size, self._inference_timeout_s, on_progress, overlap=self._overlap,
+                on_reset=self._say_reset, count_ended=None if counted is None else lambda: len(counted.read_counts()),
+            )  # fmt: skip
         return self._link, run
+
+    def _say_reset(self, reset: Reset) -> None:
+        fault = "" if reset.fault is None else f": {self._crash(reset.fault)}"
+        LOG.warning(
+            "%s: the board was reset %s in batch %d, and the run goes on from there%s",
+            self._url, reset.cause.words, reset.batch + 1, fault,
+        )  # fmt: skip
 
     @contextmanager
     def _emulator_watched(self) -> Iterator[None]:
-        """Where the line fails because the emulator has ended, that is the error."""
+        """A crash is an error in words; and where the line fails because the emulator has ended, that is the error."""
         try:
             yield
-        except DeviceCrashError:
-            raise
+        except DeviceCrashError as error:
+            how = f"; {error.how}" if error.how else ""
+            raise DeviceError(f"{self._url}: {self._crash(error.fault)}{how}") from error
         except (PortError, DeviceError):
             if self._emulator is not None:
                 self._emulator.check()
@@ -324,8 +316,8 @@ class LinkDevice(Device):
                 f"'{self.firmware.folder}' ({mine[:12]}): flash it first"
             )
 
-    def _crash(self, error: DeviceCrashError) -> str:
-        return describe_fault(error.fault, self.firmware.elf, self.firmware.manifest)
+    def _crash(self, fault: Fault) -> str:
+        return describe_fault(fault, self.firmware.elf, self.firmware.manifest)
 
     def _check_stack(self, stats: LinkStats) -> None:
         """Hold what was painted against what was proven. Raises: InternalError, as the analysis is at fault."""
@@ -401,13 +393,11 @@ def open_device(
         device = LibraryDevice(firmware, inference_timeout_s=inference_timeout_s)
     elif target.device == "emulator":
         mode: Mode | None = "plugin" if parts is not None else None
-        restart = partial(start_emulator, target, firmware.elf, mode=mode, parts=parts)
-        emulator = restart()
+        emulator = start_emulator(target, firmware.elf, mode=mode, parts=parts)
         device = board(
             firmware,
             emulator.url,
             emulator=emulator,
-            restart=restart,
             inference_timeout_s=inference_timeout_s,
             overlap=overlap,
         )

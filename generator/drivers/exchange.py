@@ -85,11 +85,12 @@ class RefusedError(DeviceError):
 
 
 class DeviceCrashError(DeviceError):
-    """The device has stopped and said so."""
+    """The device has reported a fault; it resets itself then."""
 
-    def __init__(self, text: str, fault: Fault) -> None:
+    def __init__(self, text: str, fault: Fault, how: str = "") -> None:
         super().__init__(text)
         self.fault = fault
+        self.how = how  # how often, and at which samples
 
 
 class Exchange:
@@ -283,17 +284,21 @@ class Exchange:
         """Return what the next bytes complete, perhaps nothing; waits for bytes until the deadline."""
         data = self.line.read(deadline)
         self.bytes_received += len(data)
-        if not data and (unfinished := self._decoder.unfinished_fault()) is not None:
+        if not data and (unfinished := self._decoder.take_unfinished_fault()) is not None:
             raise self.crashed(unfinished)
         events: list[Frame | Damage] = []
+        fault: Fault | None = None
         for event in self._decoder.feed(data):
             if isinstance(event, Fault):
-                raise self.crashed(event)
+                fault = event
+                continue
             events.append(event)
             if isinstance(event, Frame):
                 self.frames_received += 1
             else:
                 self.damaged[event] += 1
+        if fault is not None:
+            raise self.crashed(fault)
         return events
 
     def crashed(self, fault: Fault) -> DeviceCrashError:

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from edgewright.board_resets import ResetCause
 from edgewright.errors import DeviceError
 
 PROTOCOL_VERSION = 1
@@ -109,6 +110,7 @@ class Damage(enum.Enum):
 
 
 FAULT_MARK = b"edgewright fault: "
+MAX_FAULT_BYTES = 512
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,11 @@ class Fault:
     """The report of a device that crashed: registers by name, in the order in which it named them."""
 
     registers: tuple[tuple[str, int], ...]
+
+    @property
+    def cause(self) -> ResetCause:
+        """What the device's own handler takes it for."""
+        return reset_cause(dict(self.registers).get("cause", ResetCause.FAULT))
 
 
 def parse_fault(text: bytes) -> Fault | None:
@@ -210,10 +217,13 @@ class FrameDecoder:
             self._overflow = False
         self._append(tail)
 
-    def unfinished_fault(self) -> Fault | None:
-        """Return what came of a report that never ended: the device crashed again while it wrote it."""
-        text = bytes(self._partial[:256])
-        return parse_fault(text[: text.rfind(b" ")]) or parse_fault(text)
+    def take_unfinished_fault(self) -> Fault | None:
+        """Return what came of a report that never ended, and forget it: the device crashed again while it wrote it."""
+        text = bytes(self._partial[:MAX_FAULT_BYTES])
+        fault = parse_fault(text[: text.rfind(b" ")]) or parse_fault(text)
+        if fault is not None:
+            self._partial.clear()
+        return fault
 
     def _append(self, piece: bytes) -> None:
         if len(self._partial) + len(piece) > self._limit:
@@ -232,6 +242,7 @@ class DeviceInfo:
     """
 
     protocol_version: int
+    reset_cause: ResetCause
     session: int
     session_before: int
     max_body_bytes: int
@@ -249,7 +260,12 @@ class DeviceInfo:
     name: str
 
 
-_HELLO = struct.Struct("<HHIIIIIIIIIIBBH16s32s")
+_HELLO = struct.Struct("<HBBIIIIIIIIIIBBH16s32s")
+
+
+def reset_cause(code: int) -> ResetCause:
+    """Read the cause of a reset: UNKNOWN for a number that a later version gives."""
+    return ResetCause(code) if code in set(ResetCause) else ResetCause.UNKNOWN
 
 
 def hello_body(session: int) -> bytes:
@@ -267,7 +283,7 @@ def parse_hello(body: bytes) -> DeviceInfo:
     if len(body) < _HELLO.size + 2:
         raise DeviceError(f"the HELLO reply has {len(body)} bytes, at least {_HELLO.size + 2} are needed")
     values = _HELLO.unpack_from(body)
-    without_reserved = (*values[:1], *values[2:14], *values[15:], _text(body[_HELLO.size :]))
+    without_reserved = (values[0], reset_cause(values[1]), *values[3:15], *values[16:], _text(body[_HELLO.size :]))
     info = DeviceInfo(*without_reserved)
     for what, value in (("input_bytes", info.input_bytes), ("output_bytes", info.output_bytes)):
         if value == 0 or value % 8 != 0:

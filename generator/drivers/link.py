@@ -18,11 +18,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from edgewright.board_resets import ResetCause
 from edgewright.closing import Closing
 from edgewright.drivers import frames
 from edgewright.drivers.batches import Batches
-from edgewright.drivers.exchange import DeviceResetError, Exchange, RefusedError, Request
-from edgewright.drivers.frames import Damage, DeviceInfo, Frame, TensorDescriptor, Type
+from edgewright.drivers.exchange import DeviceCrashError, DeviceResetError, Exchange, RefusedError, Request
+from edgewright.drivers.frames import Damage, DeviceInfo, Fault, Frame, TensorDescriptor, Type
 from edgewright.drivers.line import BITS_PER_BYTE, Line
 from edgewright.errors import DataError, DeviceError, MemoryPlanError, PortError
 
@@ -34,13 +35,23 @@ MAX_RESETS = 3  # of the device at one and the same batch: then the batch itself
 
 
 @dataclass(frozen=True)
+class Reset:
+    """A reset of the device in mid-run: in which batch (from 0), why, and what it reported before, if it did."""
+
+    batch: int
+    cause: ResetCause
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True)
 class BatchRun:
     """What came back for `n` samples, in their order.
 
     Shapes: `outputs` uint8 (n, output_bytes), `ticks` uint64 (n,) of the device's timer around each inference.
     `first_batch_at` is time.monotonic() when the first batch's outputs were here.
-    `runs_before` has an entry a batch: how many inferences the device had run since boot when the batch began.
-    `resets` is how often the device was reset meanwhile, and the run resumed.
+    `runs_before` has an entry a batch: how many inferences the device had run when the batch began, since boot or,
+    where someone counts them (`count_ended` of `run_batches`), since the first boot.
+    `resets`: those of the device meanwhile, after which the run went on.
     """
 
     outputs: npt.NDArray[np.uint8]
@@ -49,7 +60,7 @@ class BatchRun:
     batch_size: int
     runs_before: tuple[int, ...]
     first_batch_at: float
-    resets: int = 0
+    resets: tuple[Reset, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,6 +97,7 @@ class Link(Closing):
         self._info: DeviceInfo | None = None
         self._session = secrets.randbelow(2**32 - 1) + 1
         self._run_number = 0
+        self._earlier_runs = 0  # inferences before the device's last reset, where someone counts
         self._bytes_loaded = self._bytes_read = 0
         self._seconds = 0.0
 
@@ -124,6 +136,8 @@ class Link(Closing):
         bytes_before = self._exchange.bytes_received
         try:
             body, tries = self._await_hello(seq, limit_s)
+        except DeviceCrashError:
+            raise
         except DeviceError as error:
             raise PortError(f"{error}, before any answer") from error
         if body is None:
@@ -161,23 +175,28 @@ class Link(Closing):
         on_progress: Callable[[int], None] | None = None,
         *,
         overlap: bool = False,
-        resume: bool = True,
+        on_reset: Callable[[Reset], None] | None = None,
+        count_ended: Callable[[], int] | None = None,
     ) -> BatchRun:
         """Run all samples on the device, in batches of `batch_size` or, if that is less, of what its memory holds.
 
         overlap: the next batch travels while one is computed, each in half of the memory. That is faster, and the
             interrupts of the line are in what is measured; without it the line rests during inferences.
-        resume: after a reset of the device, go on with the first batch that is not finished.
+        on_reset: called after each reset of the device, when it answers again; the run then goes on with the first
+            batch that is not finished.
+        count_ended: how many inferences have ended since the device's first boot, where somebody outside counts them.
         Shapes: `samples` (n, input_bytes): packed samples, n at least 1; the last batch may be partial.
         Units: `inference_timeout_s` limits the time without any finished sample, from the start of a batch on.
             `on_progress` gets the number of samples finished so far.
         Raises: DataError for samples that do not fit; MemoryPlanError when the device has no room for one;
-            DeviceError when it fails, restarts, or a request is not answered within its limits.
+            DeviceError when it fails, was reset three times in one batch, or a request is not answered within its
+            limits; DeviceCrashError where a report came with the last of these resets, or the device never came back.
         """
         info = self._session_info()
         _check_samples(samples, batch_size, info)
         batches = Batches(self._line.url, samples, info, batch_size, overlap, inference_timeout_s, on_progress)
-        resets: list[int] = []  # how many batches were finished at each
+        resets: list[Reset] = []
+        batches.earlier_runs = self._earlier_runs
         first_batch_at = 0.0
         while True:
             started = time.monotonic()
@@ -188,12 +207,15 @@ class Link(Closing):
                     if batches.finished and not first_batch_at:
                         first_batch_at = time.monotonic()
                 break
-            except DeviceResetError as error:
-                resets.append(batches.finished)
-                if not resume or resets.count(batches.finished) >= MAX_RESETS:
-                    often = f" {resets.count(batches.finished)} times" if resume else ""
-                    raise DeviceError(f"{error}{often}, at {batches.where()}") from error
-                self._say_hello_again(info)
+            except (DeviceResetError, DeviceCrashError) as error:
+                resets.append(self._after_reset(error, info, batches.finished))
+                often = sum(reset.batch == batches.finished for reset in resets)
+                if often >= MAX_RESETS:
+                    raise self._too_often(resets[-1], f"{often} times, at {batches.where()}") from error
+                if count_ended is not None:
+                    batches.earlier_runs = self._earlier_runs = count_ended()
+                if on_reset is not None:
+                    on_reset(resets[-1])
             finally:
                 self._seconds += time.monotonic() - started
                 self._bytes_loaded += batches.bytes_loaded
@@ -206,10 +228,29 @@ class Link(Closing):
             batch_size=batches.size,
             runs_before=tuple(batches.runs_before[k] for k in range(batches.count)),
             first_batch_at=first_batch_at,
-            resets=len(resets),
+            resets=tuple(resets),
         )
 
-    def _say_hello_again(self, before: DeviceInfo) -> None:
+    def _after_reset(self, error: DeviceResetError | DeviceCrashError, before: DeviceInfo, batch: int) -> Reset:
+        """Find the device again and return why it was reset.
+
+        Raises: DeviceCrashError where it reported a fault and never came back; PortError, DeviceError.
+        """
+        fault = error.fault if isinstance(error, DeviceCrashError) else None
+        try:
+            info = self._say_hello_again(before)
+        except PortError as lost:
+            if fault is None:
+                raise
+            raise DeviceCrashError(f"{error}", fault, "and did not come back") from lost
+        return Reset(batch, info.reset_cause if fault is None else fault.cause, fault)
+
+    def _too_often(self, last: Reset, how: str) -> DeviceError:
+        if last.fault is not None:
+            return DeviceCrashError(f"{self._line.url}: the device crashed {how}", last.fault, how)
+        return DeviceError(f"{self._line.url}: the device was reset {last.cause.words} {how}")
+
+    def _say_hello_again(self, before: DeviceInfo) -> DeviceInfo:
         """Begin a session with a device that was reset. Raises: DeviceError where it is not the same any more."""
         info = self.hello()
         fields = ("build_id", "capacity_samples", "input_bytes", "output_bytes")
@@ -217,6 +258,7 @@ class Link(Closing):
             raise DeviceError(
                 f"{self._line.url}: after a reset in mid-run the device is another one, or runs another build"
             )
+        return info
 
     def stats(self) -> LinkStats:
         """Ask the device for its counters and return them with the host's. Raises: DeviceError."""
@@ -273,7 +315,12 @@ class Link(Closing):
         return self._info if self._info is not None else self.hello()
 
     def _await_hello(self, seq: int, limit_s: float) -> tuple[bytes | None, int]:
-        """Send HELLOs until one is answered; return the answer's body, or None at the limit, and the tries."""
+        """Send HELLOs until one is answered; return the answer's body, or None at the limit, and the tries.
+
+        A fault that the device reports is no answer, as it starts anew then. Raises: DeviceCrashError where it was the
+        last that came.
+        """
+        crash: DeviceCrashError | None = None
         wire = b"\0" + frames.encode_frame(Type.HELLO, seq, frames.hello_body(self._session))
         now = next_send = time.monotonic()
         deadline = now + limit_s
@@ -284,11 +331,17 @@ class Link(Closing):
                 self._exchange.write(bytes(LOST_BYTES) + wire if lost else wire)
                 tries += 1
                 next_send = now + HELLO_INTERVAL_S
-            for event in self._exchange.receive(min(next_send, deadline)):
+            try:
+                events = self._exchange.receive(min(next_send, deadline))
+            except DeviceCrashError as error:
+                crash, events = error, []
+            for event in events:
                 is_reply = isinstance(event, Frame) and event.type == Type.HELLO | frames.REPLY_FLAG
                 if isinstance(event, Frame) and is_reply and event.seq == seq:
                     return event.body, tries
             now = time.monotonic()
+        if crash is not None:
+            raise crash
         return None, tries
 
 

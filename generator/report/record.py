@@ -22,6 +22,7 @@ from edgewright.report.result import (
     LinkRecord,
     ModelRecord,
     RegionRecord,
+    ResetRecord,
     Result,
     RunRecord,
     TargetRecord,
@@ -117,4 +118,5 @@ def _link_record(done: DeviceRun) -> LinkRecord | None:
         frames=link.frames_sent + link.frames_received, retransmits=link.retransmits, crc_errors=link.crc_errors,
         framing_errors=link.framing_errors, payload_bytes=link.payload_bytes,
         payload_bytes_per_second=link.payload_bytes_per_second, line_utilisation=link.line_utilisation,
+        resets=[ResetRecord(batch=reset.batch, cause=reset.cause.name.lower()) for reset in done.resets],
     )  # fmt: skip

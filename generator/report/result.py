@@ -116,6 +116,13 @@ class ProfileRecord(_Table):
     moved_bytes: int
 
 
+class ResetRecord(_Table):
+    """A reset of the board in mid-run: in which batch (from 0), and why, in the words of ew_port.h."""
+
+    batch: int
+    cause: str
+
+
 class LinkRecord(_Table):
     """What happened on the line."""
 
@@ -126,6 +133,7 @@ class LinkRecord(_Table):
     payload_bytes: int
     payload_bytes_per_second: float | None
     line_utilisation: float | None
+    resets: list[ResetRecord] = []
 
 
 class FidelityRecord(_Table):

@@ -161,6 +161,8 @@ def _link_rows(result: Result) -> Iterable[tuple[str, str]]:
     if link is not None:
         errors = f"{link.retransmits:,} sent again, {link.crc_errors + link.framing_errors:,} damaged"
         yield "link frames", f"{link.frames:,} ({errors})"
+        if link.resets:
+            yield "resets", ", ".join(f"{r.cause.replace('_', ' ')} in batch {r.batch + 1}" for r in link.resets)
         yield "link payload", f"{link.payload_bytes:,} B at {_number(link.payload_bytes_per_second, 'B/s')}"
 
 

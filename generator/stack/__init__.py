@@ -63,7 +63,8 @@ def bound_stack(build_folder: Path, elf: Path, target: Target, run_function: str
     machine = ["-m", _MACHINES[image.architecture]] if image.architecture in _MACHINES else []
     listing = run([objdump, "-d", "--no-show-raw-insn", *machine, elf], timeout_s=_TIMEOUT_S).stdout
     sizes = {at: (symbols[0].name, max(s.size_bytes for s in symbols)) for at, symbols in image.functions.items()}
-    code = Code(listing.split("\n"), sizes, has_far_jumps=image.architecture in _ARMV6_M)
+    top = image.vectors[0] if image.vectors else None
+    code = Code(listing.split("\n"), sizes, has_far_jumps=image.architecture in _ARMV6_M, stack_top=top)
     program = Program(image, read_call_graph(graphs), code)
     inference, inference_note = _inference(program, image, run_function)
     try:

@@ -78,11 +78,13 @@ class Code:
     """A program's instructions. `functions`: name and size (0: not known) of each function by address.
 
     `has_far_jumps`: of an Armv6-M, whose branches are short: there compilers jump within long functions by BL.
+    `stack_top`: what the stack pointer is at first; a fault's handler may return there, which makes nothing deeper.
     """
 
     def __init__(
-        self, lines: Iterable[str], functions: Mapping[int, tuple[str, int]], *, has_far_jumps: bool = False
-    ) -> None:
+        self, lines: Iterable[str], functions: Mapping[int, tuple[str, int]], *, has_far_jumps: bool = False,
+        stack_top: int | None = None,
+    ) -> None:  # fmt: skip
         rows = sorted({row[0]: row for row in map(_parse, lines) if row is not None}.values())
         self._instructions: dict[int, Instruction] = {}
         self._words: dict[int, int] = {}
@@ -95,6 +97,7 @@ class Code:
         self._conditional = self._find_conditional()
         self.functions = functions
         self.has_far_jumps = has_far_jumps
+        self.stack_top = stack_top
         self._flows: dict[int, Flow | None] = {}  # None: being followed
 
     def flow(self, entry: int) -> Flow:
@@ -348,6 +351,10 @@ class _Walk:
             return -int(indexed[1])
         only_reads = mnemonic in _READS_FIRST or mnemonic.startswith(("str", "ldm", "stm", "vldm", "vstm"))
         writes = first == "sp!" or (first == "sp" and not only_reads) or re.search(r"\[sp[^]]*\](!|,)", operands)
+        if mnemonic == "msr" and first.lower() == "msp" and self._code.stack_top is not None:
+            source = operands.split(",")[1].strip()
+            if self._code.constant(address, source) == self._code.stack_top:
+                return 0
         if writes or (mnemonic == "msr" and first.lower() in _STACK_REGISTERS):
             words = f"'{mnemonic} {operands}' at {address:#x}"
             raise UnknownDepthError(f"'{self._name}' moves the stack pointer by {words}")

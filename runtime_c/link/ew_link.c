@@ -168,7 +168,8 @@ static void on_hello(const request *req) {
         link.framing_errors = 0;
     }
     p = put_u16(p, EW_LINK_PROTOCOL_VERSION);
-    p = put_u16(p, 0);
+    p = put_u8(p, (uint32_t)ew_port_reset_cause());
+    p = put_u8(p, 0);
     p = put_u32(p, link.session);
     p = put_u32(p, previous);
     p = put_u32(p, EW_LINK_MAX_BODY);
@@ -409,6 +410,7 @@ static void end_of_frame(void) {
         link.rx_overflow ? EW_COBS_BROKEN : ew_cobs_decode(link.rx, link.rx_bytes, link.rx);
     const size_t fixed = EW_LINK_HEADER_BYTES + EW_LINK_CRC_BYTES;
     request req;
+    ew_port_alive();
     if (n_bytes == EW_COBS_BROKEN || n_bytes < fixed || n_bytes > EW_LINK_MAX_PAYLOAD) {
         link.framing_errors++;
         send_nak(0, 0, EW_LINK_NAK_FRAME);
@@ -477,6 +479,7 @@ static void run_samples(run *r) {
         const uint64_t now = ew_port_ticks();
         r->status = (uint32_t)status;
         r->done += status == EW_OK ? 1u : 0u;
+        ew_port_alive();
         take_what_came();
         if (r->state != RUN_GOES_ON) {
             return;

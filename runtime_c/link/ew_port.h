@@ -64,4 +64,26 @@ size_t ew_port_stack_size_bytes(void);
  * port may return. */
 void ew_port_reset(void);
 
+/* Why the board was last reset, as far as it knows. EW_RESET_FAULT and EW_RESET_STACK_OVERFLOW: its own handler found
+ * that, and reset the board. */
+typedef enum {
+    EW_RESET_UNKNOWN = 0,
+    EW_RESET_POWER_ON = 1,
+    EW_RESET_PIN = 2,
+    EW_RESET_SOFTWARE = 3,
+    EW_RESET_WATCHDOG = 4,
+    EW_RESET_FAULT = 5,
+    EW_RESET_LOCKUP = 6,
+    EW_RESET_BROWN_OUT = 7,
+    EW_RESET_STACK_OVERFLOW = 8
+} ew_reset_cause;
+
+/* The cause, the same at each call. Whoever asks serves a host: faults before the first call are not in a row with
+ * those behind it. */
+ew_reset_cause ew_port_reset_cause(void);
+
+/* Called before each sample and each request, after ew_port_stack_paint: the board feeds its watchdog, if it has one
+ * that is on, and looks whether its stack has overflowed, which it takes for a fault. May do nothing. */
+void ew_port_alive(void);
+
 #endif

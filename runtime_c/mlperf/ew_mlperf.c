@@ -233,6 +233,7 @@ static void results(void) {
 static ew_status invoke(void) {
     ew_status status;
     ew_port_roi_begin();
+    ew_port_alive();
     status = ew_mlperf_invoke(front.input, front.output);
     ew_port_roi_end();
     return status;
@@ -431,6 +432,8 @@ int ew_mlperf_serve(const ew_mlperf_model *model) {
     size_t n_bytes;
     (void)ew_mlperf_start(model);
     while ((n_bytes = ew_port_read(bytes, sizeof bytes)) > 0u) {
+        (void)ew_port_reset_cause(); /* a host is served */
+        ew_port_alive();
         ew_mlperf_receive(bytes, n_bytes);
     }
     return 0;

@@ -54,12 +54,16 @@ size_t ew_port_read(uint8_t *dst, size_t max_bytes)
         if (count > 0u || max_bytes == 0u) {
             return count;
         }
+#ifdef EW_WATCHDOG_MS
+        ew_port_alive(); /* awake, as no interrupt would end a sleep in time to feed the watchdog */
+#else
         /* With interrupts masked no byte can slip in between the test and the sleep; a pending one ends the sleep. */
         uintptr_t masked = ew_irq_save();
         if (ring_written == ring_read) {
             ew_wait_for_interrupt();
         }
         ew_irq_restore(masked);
+#endif
     }
 }
 

@@ -5,6 +5,7 @@
  *     delay_us=N   each inference takes that long
  *     die_at=N     exits in inference N (from 0)
  *     restart_at=N starts anew, as a board after a reset, in inference N
+ *     cause=N      what the one after that reset says it was; else 3, and 2 after SIGUSR1
  *     always=1     and so does the one after the reset, and so on
  *     fail_at=N    inference N returns a bad status
  *   SIGUSR1 starts it anew, as a reset of a board does.
@@ -31,7 +32,7 @@
 static char **arguments;
 static uint32_t n_elements, n_outputs;
 static long delay_us, die_at = -1, restart_at = -1, fail_at = -1, stack_used;
-static long n_invoked, restart_always;
+static long n_invoked, restart_always, restart_cause = EW_RESET_SOFTWARE;
 static uint8_t *batch_memory;
 static size_t batch_memory_bytes;
 
@@ -111,10 +112,24 @@ void ew_port_stack_paint(void) {}
 size_t ew_port_stack_used_bytes(void) { return (size_t)stack_used; }
 size_t ew_port_stack_size_bytes(void) { return stack_used > 0 ? 8192u : 0u; }
 
-void ew_port_reset(void) {
+#define CAUSE "EW_RESET_CAUSE" /* in the environment of the process after the reset */
+
+static void reset_for(long cause) {
+    char text[8];
+    (void)snprintf(text, sizeof text, "%ld", cause);
+    (void)setenv(CAUSE, text, 1);
     execv("/proc/self/exe", arguments);
     exit(4);
 }
+
+void ew_port_reset(void) { reset_for(EW_RESET_SOFTWARE); }
+
+ew_reset_cause ew_port_reset_cause(void) {
+    const char *text = getenv(CAUSE);
+    return text == NULL ? EW_RESET_POWER_ON : (ew_reset_cause)atoi(text);
+}
+
+void ew_port_alive(void) {}
 
 /* A reset from outside, wherever the program is. The handler never returns, so the new program must be told that the
  * signal is not blocked. */
@@ -123,7 +138,7 @@ static void on_reset_signal(int number) {
     (void)sigemptyset(&set);
     (void)sigaddset(&set, number);
     (void)sigprocmask(SIG_UNBLOCK, &set, NULL);
-    ew_port_reset();
+    reset_for(EW_RESET_PIN);
 }
 
 ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
@@ -137,7 +152,7 @@ ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
         if (!restart_always) {
             arguments[2 + 1] = NULL; /* the new process has no such plan */
         }
-        ew_port_reset();
+        reset_for(restart_cause);
     }
     if (n_invoked == fail_at) {
         return EW_BAD_ARGUMENT;
@@ -172,6 +187,7 @@ int main(int argc, char **argv) {
         (void)sscanf(argv[i], "die_at=%ld", &die_at);
         (void)sscanf(argv[i], "restart_at=%ld", &restart_at);
         (void)sscanf(argv[i], "always=%ld", &restart_always);
+        (void)sscanf(argv[i], "cause=%ld", &restart_cause);
         (void)sscanf(argv[i], "fail_at=%ld", &fail_at);
         (void)sscanf(argv[i], "baud_max=%" SCNu32, &baud_max);
         baud_fails = baud_fails || strcmp(argv[i], "baud_fails=1") == 0;

@@ -80,6 +80,8 @@ void ew_port_stack_paint(void) {}
 size_t ew_port_stack_used_bytes(void) { return 0; }
 size_t ew_port_stack_size_bytes(void) { return 0; }
 void ew_port_reset(void) { n_resets++; }
+ew_reset_cause ew_port_reset_cause(void) { return EW_RESET_POWER_ON; }
+void ew_port_alive(void) {}
 
 ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
     memcpy(output, input, 16);

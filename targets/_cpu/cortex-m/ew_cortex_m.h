@@ -18,12 +18,19 @@
 #define EW_SCB_CCR EW_REG32(0xE000ED14u)
 #define EW_SCB_CFSR EW_REG32(0xE000ED28u)
 #define EW_SCB_HFSR EW_REG32(0xE000ED2Cu)
+#define EW_SCB_MMFAR EW_REG32(0xE000ED34u)
 #define EW_SCB_BFAR EW_REG32(0xE000ED38u)
 #define EW_SCB_CCSIDR EW_REG32(0xE000ED80u)
 #define EW_SCB_CSSELR EW_REG32(0xE000ED84u)
 #define EW_SCB_CPACR EW_REG32(0xE000ED88u)
 #define EW_SCB_ICIALLU EW_REG32(0xE000EF50u)
 #define EW_SCB_DCISW EW_REG32(0xE000EF60u)
+#define EW_SCB_DCCMVAC EW_REG32(0xE000EF68u)
+#define EW_MPU_TYPE EW_REG32(0xE000ED90u)
+#define EW_MPU_CTRL EW_REG32(0xE000ED94u)
+#define EW_MPU_RNR EW_REG32(0xE000ED98u)
+#define EW_MPU_RBAR EW_REG32(0xE000ED9Cu)
+#define EW_MPU_RASR EW_REG32(0xE000EDA0u)
 
 #define EW_SYST_CSR_ENABLE 0x1u
 #define EW_SYST_CSR_TICKINT 0x2u
@@ -33,6 +40,19 @@
 #define EW_SCB_CPACR_FPU_ON 0x00F00000u      /* full access to CP10 and CP11: FPU and MVE */
 #define EW_SCB_CCR_CACHES 0x00030000u        /* data cache and instruction cache */
 #define EW_SCB_CCR_LOB 0x00080000u           /* Armv8.1-M: the loop cache, without which LE is a plain branch */
+
+#define EW_MPU_CTRL_ENABLE 0x1u
+#define EW_MPU_CTRL_PRIVDEFENA 0x4u     /* what no region covers is as without an MPU */
+#define EW_MPU_RASR_READ_ONLY 0x15000000u /* for privileged code; nothing is executed */
+#define EW_MPU_RASR_ENABLE 0x1u
+
+#define EW_CFSR_DACCVIOL (1u << 1) /* MMFAR has the address where MMARVALID is set, too */
+#define EW_CFSR_MSTKERR (1u << 4)  /* the MPU kept an exception's frame from being stacked */
+#define EW_CFSR_MMARVALID (1u << 7)
+#define EW_CFSR_PRECISERR (1u << 9) /* BFAR likewise */
+#define EW_CFSR_STKERR (1u << 12)   /* the bus did */
+#define EW_CFSR_BFARVALID (1u << 15)
+#define EW_CFSR_STKOF (1u << 20) /* Armv8-M: the stack pointer went below its limit */
 
 /* Markers for an instruction counter: hint encodings that the architecture leaves unallocated, so that every core
  * executes them as NOP (DDI 0403, A5.2.5 "If-Then, and hints"). Begin and end of one inference; start and end of an

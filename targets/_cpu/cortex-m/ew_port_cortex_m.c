@@ -1,6 +1,7 @@
 /* The part of ew_port.h that is the same on every Cortex-M: markers, reset; memory and stack are in ew_port_memory.h. The
  * UART driver gives ew_port_read, ew_port_read_now (by ew_uart_ring.h) and ew_port_write, the timer's driver
  * ew_port_ticks and ew_port_timer_hz. */
+#include "ew_board.h"
 #include "ew_cortex_m.h"
 #include "ew_port.h"
 #include "ew_timer.h"
@@ -11,10 +12,17 @@
 
 #define EW_READ_SP "mov %0, sp"
 #define STACK_PAINT_MARGIN_WORDS 16
+#ifdef EW_CACHES
+#define EW_FLUSH(word) (EW_SCB_DCCMVAC = (uint32_t)(uintptr_t)(word))
+#endif
 #include "ew_port_memory.h"
 
 void ew_port_init(void)
 {
+    find_reset_cause();
+#ifdef EW_WATCHDOG_MS
+    ew_watchdog_init();
+#endif
     ew_timer_init();
     ew_uart_init();
     __asm volatile("cpsie i" ::: "memory");
@@ -31,9 +39,8 @@ __attribute__((naked)) void ew_port_roi_end(void)
     __asm volatile(EW_MARKER_END "\n bx lr");
 }
 
-void ew_port_reset(void)
+static void restart(void)
 {
-    ew_uart_drain();
     __asm volatile("dsb" ::: "memory");
     EW_SCB_AIRCR = EW_SCB_AIRCR_SYSRESETREQ;
     __asm volatile("dsb" ::: "memory");

@@ -36,6 +36,10 @@ void ew_external_interrupt(void)
 
 void ew_port_init(void)
 {
+    find_reset_cause();
+#ifdef EW_WATCHDOG_MS
+    ew_watchdog_init();
+#endif
     ew_uart_init();
     PLIC_PRIORITY(EW_UART_RX_IRQ) = 1u;
     PLIC_ENABLE(EW_UART_RX_IRQ) = 1u << (EW_UART_RX_IRQ % 32u);
@@ -71,9 +75,8 @@ uint64_t ew_port_ticks(void)
     }
 }
 
-void ew_port_reset(void)
+static void restart(void)
 {
-    ew_uart_drain();
     EW_REG32(EW_RESET_ADDRESS) = EW_RESET_VALUE;
     for (;;) { /* the reset takes some cycles to arrive */
     }

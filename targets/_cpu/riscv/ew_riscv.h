@@ -12,6 +12,8 @@
 #define EW_MSTATUS_MIE 0x8u
 #define EW_MSTATUS_FS_INITIAL 0x2000u /* the FPU is on */
 #define EW_MIE_EXTERNAL 0x800u
+#define EW_PMP_GUARD 0x9Du /* pmpcfg: locked, a naturally aligned power of two, executed and read */
+#define EW_STORE_FAULT 7u  /* of mcause: a store that the PMP forbids, or the bus */
 
 /* Markers for an instruction counter: SLTI to x0, hints that are left to custom use, so that every core executes them as
  * NOP. Begin and end of one inference; start and end of an interrupt handler, which is not part of the inference. The

@@ -1,4 +1,5 @@
 /* Start-up of a RISC-V core in machine mode: from reset to main(), interrupts, and what happens at an exception. */
+#include "ew_board.h"
 #include "ew_fault_text.h"
 #include "ew_port.h"
 #include "ew_riscv.h"
@@ -13,13 +14,17 @@ typedef struct {
 } ew_copy;
 extern const ew_copy ew_copies_start[], ew_copies_end[]; /* initialised data, and weights in RAM */
 extern uint32_t ew_bss_start[], ew_bss_end[];
+extern const uint32_t ew_stack_bottom[], ew_stack_top[];
+extern const uint8_t ew_text_start[], ew_text_end[];
+
+#define REPORT_STACK_BYTES "1024" /* what a report needs, on a core of 64 bits too */
 
 int main(void);
 void ew_reset(void);
 void ew_trap(void);
-void ew_start(void) __attribute__((noreturn, used));
+void ew_start(void) __attribute__((used));
 void ew_external_interrupt(void) __attribute__((used));
-void ew_exception(void) __attribute__((noreturn, used));
+void ew_exception(const uintptr_t *sp, uintptr_t ra) __attribute__((used));
 
 /* The first code to run. tp is where the C library keeps errno. */
 __attribute__((naked, section(".init"))) void ew_reset(void)
@@ -40,6 +45,21 @@ __attribute__((naked, section(".init"))) void ew_reset(void)
                    "j ew_start");
 }
 
+/* Makes a write to the region below the stack an exception: the first entry of the PMP, in which only reading and executing
+ * are allowed, locked so that it holds in machine mode. A core without a PMP ends up behind the two instructions by its own
+ * exception. */
+static void guard_stack(void)
+{
+    const uintptr_t address = ((uintptr_t)EW_STACK_GUARD + EW_STACK_GUARD_BYTES / 2u - 1u) >> 2; /* NAPOT: a power of two */
+    __asm volatile("la t0, 1f\n"
+                   "csrrw t0, mtvec, t0\n"
+                   "csrw pmpaddr0, %0\n"
+                   "csrs pmpcfg0, %1\n"
+                   ".balign 4\n"
+                   "1: csrw mtvec, t0" ::"r"(address), "r"(EW_PMP_GUARD)
+                   : "t0", "memory");
+}
+
 /* The loops are volatile, or the compiler turns them into calls of memcpy and memset. */
 void ew_start(void)
 {
@@ -53,6 +73,7 @@ void ew_start(void)
     for (volatile uint32_t *to = ew_bss_start; to < (volatile uint32_t *)ew_bss_end; to++) {
         *to = 0u;
     }
+    guard_stack();
     (void)main();
     /* The link on a board never closes, so main() does not return; if it does, start over. */
     ew_port_reset();
@@ -76,14 +97,26 @@ void ew_start(void)
     op AT("t4", "12") op AT("t5", "13") op AT("t6", "14") op AT("t0", "15")
 
 /* Interrupts have the sign bit of mcause. Only the external one is enabled; its handler computes with integers alone, so
- * registers of the FPU stay as they are. */
+ * registers of the FPU stay as they are. An exception is not returned from: its report begins at the stack's top where too
+ * little is left below (the stack has overflowed), or where the stack pointer is off the stack. */
 __attribute__((naked, aligned(4))) void ew_trap(void)
 {
     __asm volatile(EW_MARKER_PAUSE "\n"
+                   "csrw mscratch, t0\n"
+                   "csrr t0, mcause\n"
+                   "bltz t0, 1f\n"
+                   "mv a0, sp\n"
+                   "mv a1, ra\n"
+                   "la t0, ew_stack_top\n"
+                   "bgtu sp, t0, 2f\n"
+                   "la t1, ew_stack_bottom + " REPORT_STACK_BYTES "\n"
+                   "bgeu sp, t1, 3f\n"
+                   "2: mv sp, t0\n"
+                   "3: andi sp, sp, -16\n"
+                   "j ew_exception\n"
+                   "1: csrr t0, mscratch\n"
                    "addi sp, sp, -16*" WORD "\n"
                    CALLER_SAVED(STORE)
-                   "csrr t0, mcause\n"
-                   "bgez t0, ew_exception\n"
                    "call ew_external_interrupt\n"
                    CALLER_SAVED(LOAD)
                    "addi sp, sp, 16*" WORD "\n"
@@ -91,22 +124,62 @@ __attribute__((naked, aligned(4))) void ew_trap(void)
                    "mret");
 }
 
-/* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
- * stops. Addresses of the program have 32 bits. */
-void ew_exception(void)
+/* A word in the code that follows a jump that keeps ra: JAL, JALR, or their short forms. */
+static int is_return_address(uintptr_t word)
 {
-    uintptr_t cause, pc, value;
-    char text[96];
-    __asm volatile("csrr %0, mcause\n csrr %1, mepc\n csrr %2, mtval" : "=r"(cause), "=r"(pc), "=r"(value));
-    char *at = text;
-    *at++ = '\0';
-    at = append_hex(at, "edgewright fault: exception=", (uint32_t)cause);
-    at = append_hex(at, " pc=", (uint32_t)pc);
-    at = append_hex(at, " mtval=", (uint32_t)value);
+    if ((word & 1u) != 0u || word < (uintptr_t)ew_text_start + 4u || word >= (uintptr_t)ew_text_end) {
+        return 0;
+    }
+    const uint16_t *code = (const uint16_t *)word;
+    const uint32_t low = code[-2];
+    return (low & 0xFFFu) == 0x0EFu || (low & 0xFFFu) == 0x0E7u || (code[-1] & 0xF07Fu) == 0x9002u ||
+           (__riscv_xlen == 32 && (code[-1] & 0xE003u) == 0x2001u);
+}
+
+/* The last part of a report: what called, from the words of the stack on. */
+static void end_report(char *text, const uintptr_t *from)
+{
+    const uintptr_t *bottom = (const uintptr_t *)(uintptr_t)ew_stack_bottom;
+    char *at = append_trace(text, from < bottom ? bottom : from, (const uintptr_t *)(uintptr_t)ew_stack_top, is_return_address);
     *at++ = '\n';
     *at++ = '\0';
     ew_port_write((const uint8_t *)text, (size_t)(at - text));
-    for (;;) {
-        ew_wait_for_interrupt();
+    ew_reset_after_fault();
+}
+
+static char *begin_report(char *text, uint32_t exception, ew_reset_cause cause)
+{
+    ew_note_fault(cause);
+    *text = '\0';
+    return append_hex(append_hex(text + 1, "edgewright fault: exception=", exception), " cause=", (uint32_t)cause);
+}
+
+/* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
+ * resets the board. Addresses of the program have 32 bits. The stack's words are read last: see cortex-m/startup.c. */
+void ew_exception(const uintptr_t *sp, uintptr_t ra)
+{
+    const uintptr_t bottom = (uintptr_t)ew_stack_bottom;
+    uintptr_t number, pc, value;
+    char text[128];
+    __asm volatile("csrr %0, mcause\n csrr %1, mepc\n csrr %2, mtval" : "=r"(number), "=r"(pc), "=r"(value));
+    const int is_below = (uintptr_t)sp < bottom || (number == EW_STORE_FAULT && value < bottom && value >= EW_STACK_GUARD);
+    ew_reset_cause cause = EW_RESET_FAULT;
+    const int damaged = ew_stack_is_damaged();
+    if (is_below || damaged) {
+        cause = EW_RESET_STACK_OVERFLOW;
     }
+#ifdef EW_WATCHDOG_MS
+    else if (ew_watchdog_has_warned()) {
+        cause = EW_RESET_WATCHDOG;
+    }
+    ew_watchdog_feed();
+#endif
+    char *at = begin_report(text, (uint32_t)number, cause);
+    at = append_hex(at, " sp=", (uint32_t)(uintptr_t)sp);
+    at = append_hex(at, " mtval=", (uint32_t)value);
+    at = append_hex(at, " pc=", (uint32_t)pc);
+    ew_port_write((const uint8_t *)text, (size_t)(at - text));
+    at = append_hex(text, " lr=", (uint32_t)ra);
+    ew_port_write((const uint8_t *)text, (size_t)(at - text));
+    end_report(text, damaged ? (const uintptr_t *)bottom : sp); /* there the calls that went too deep have left their addresses */
 }
