@@ -1,4 +1,4 @@
-"""Firmware that fails on purpose: C code in front of a step of a generated network, run by samples that ask for it."""
+"""Firmware that fails on purpose: in a step of a generated network, for samples that ask for it."""
 
 from __future__ import annotations
 
@@ -12,36 +12,43 @@ import onnx
 import edgewright as ew
 from edgewright.api import Built
 
-ALWAYS, ONCE = 1000.0, 2000.0  # first elements of samples: the code runs; it runs unless it did before
+# What a sample asks for by its elements, which are all the same: to fail so, always or (with ONCE) if none failed yet.
+FAULT, OVERFLOW, HANG, DAMAGE, ONCE = 1000, 2000, 3000, 4000, 500
 
 # `did_before` is in RAM that outlives a reset, behind the note of the cause.
 HELPERS = r"""
 extern volatile uint32_t ew_reset_note[];
-static int is_due(float asked)
-{
-    const int did_before = ew_reset_note[2] == 0xC0FFEEu;
-    if (asked == 4000.0f || asked == 8000.0f) {
-        ew_reset_note[2] = 0xC0FFEEu;
-        return asked == 4000.0f || !did_before;
-    }
-    return 0;
-}
+extern uint32_t ew_stack_bottom[];
 static int __attribute__((noinline)) recurse(int depth)
 {
     volatile char taken[40];
     taken[depth % 40] = (char)depth;
     return depth > 100000 ? 0 : recurse(depth + 1) + taken[depth % 40];
 }
-"""
-HANG = "for (volatile int forever = 1; forever;) {}"
-OVERFLOW = "if (recurse(1) == 12345) return;"
-DAMAGE = "extern unsigned ew_stack_bottom[]; ((volatile unsigned *)ew_stack_bottom)[1] = 7;"
-UNDEFINED = """
+static volatile int forever = 1;
+static void __attribute__((noinline)) fail(int asked)
+{
+    const int did_before = ew_reset_note[2] == 0xC0FFEEu;
+    if (asked < 1000 || (asked % 1000 != 0 && did_before)) {
+        return;
+    }
+    ew_reset_note[2] = 0xC0FFEEu;
+    switch (asked / 1000) {
+    case 1:
 #if defined(__riscv)
-__asm__ volatile("unimp");
+        __asm__ volatile("unimp");
 #else
-__asm__ volatile("udf #0xde");
+        __asm__ volatile("udf #0xde");
 #endif
+        break;
+    case 2: forever = recurse(1) != 12345; break;
+    case 3:
+        while (forever) {
+        }
+        break;
+    default: ((volatile uint32_t *)ew_stack_bottom)[1] = 7u; break;
+    }
+}
 """
 
 
@@ -58,25 +65,24 @@ def network(folder: Path) -> Path:
     return folder / "m.onnx"
 
 
-def build_failing(folder: Path, target: str, code: str, **choices: object) -> Built:
-    """Return the network with `code` where its second step begins, which runs where `is_due`."""
+def build_failing(folder: Path, target: str, **choices: object) -> Built:
+    """Return the network, which fails where its second step begins if a sample asks for it."""
     made = ew.generate(ew.load(network(folder)), target, **choices)
     text = made.tree.files["model.c"].decode()
     step = made.manifest.steps[1].function
     start = re.search(rf"^[^;\n]*\b{step}\([^;{{]*\)\s*\{{", text, re.M)
     assert start is not None, text
     include = text.index("\n", text.rindex("#include")) + 1
-    failing = f"\nif (is_due(x0[0])) {{\n{code}\n}}\n"
-    text = text[:include] + HELPERS + text[include : start.end()] + failing + text[start.end() :]
+    text = f"{text[:include]}{HELPERS}{text[include : start.end()]}\nfail((int)x0[0] / 4);\n{text[start.end() :]}"
     files = {**made.tree.files, "model.c": text.encode()}
     return replace(made, tree=replace(made.tree, files=files)).build(folder / "project")
 
 
-def samples(count: int, asks: dict[int, float] | None = None) -> np.ndarray:
-    """Return inputs (count, 1, 4) of small integers; `asks`: ALWAYS or ONCE by number of the sample."""
+def samples(count: int, asks: dict[int, int] | None = None) -> np.ndarray:
+    """Return inputs (count, 1, 4) of small integers; `asks`: how samples of these numbers are to fail."""
     x = np.random.default_rng(1).integers(-9, 9, (count, 1, 4)).astype(np.float32)
     for index, asked in (asks or {}).items():
-        x[index] = (asked, asked, asked, asked)
+        x[index] = asked
     return x
 
 

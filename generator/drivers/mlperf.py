@@ -15,6 +15,8 @@ import numpy as np
 
 from edgewright.closing import Closing
 from edgewright.drivers.device import DeviceRun, LinkDevice, Progress
+from edgewright.drivers.exchange import DeviceCrashError
+from edgewright.drivers.frames import parse_fault
 from edgewright.drivers.line import Line
 from edgewright.errors import DeviceError, PortError
 from edgewright.ir import Array
@@ -71,6 +73,8 @@ class MlperfLine(Closing):
         if lines is None:
             raise DeviceError(f"{self._line.url}: '{shown}%' was not answered within {limit_s:g} s")
         for line in lines:
+            if (fault := parse_fault(line.encode("ascii", errors="replace"))) is not None:
+                raise DeviceCrashError(f"{self._line.url}: the device crashed", fault)
             if line.startswith("e-"):
                 raise DeviceError(f"{self._line.url}: '{shown}%' was answered with {line}")
         return lines[:-1]

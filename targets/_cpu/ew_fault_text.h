@@ -9,6 +9,9 @@
 
 #define EW_FAULT_TRACE 6 /* return addresses that a report gives */
 
+/* Functions of a report are small, not fast; the port has no use for those of this header. */
+#define EW_REPORT static __attribute__((noinline, cold, unused))
+
 /* Whether the stack was painted and its lowest words are not paint any more (ew_port_memory.h). */
 int ew_stack_is_damaged(void);
 
@@ -27,7 +30,7 @@ void ew_watchdog_feed(void);
 int ew_watchdog_has_warned(void);
 #endif
 
-static inline char *append_text(char *at, const char *text)
+EW_REPORT char *append_text(char *at, const char *text)
 {
     while (*text != '\0') {
         *at++ = *text++;
@@ -35,7 +38,7 @@ static inline char *append_text(char *at, const char *text)
     return at;
 }
 
-static inline char *append_hex(char *at, const char *label, uint32_t value)
+EW_REPORT char *append_hex(char *at, const char *label, uint32_t value)
 {
     at = append_text(at, label);
     for (int32_t shift = 28; shift >= 0; shift -= 4) {
@@ -46,7 +49,7 @@ static inline char *append_hex(char *at, const char *label, uint32_t value)
 
 /* Appends the return addresses on the stack from `from` on, the innermost first and each once: the words in the code of which
  * `is_return_address` holds. That may be more than the calls under way, as a frame has words of earlier ones. */
-static inline char *append_trace(char *at, const uintptr_t *from, const uintptr_t *end,
+EW_REPORT char *append_trace(char *at, const uintptr_t *from, const uintptr_t *end,
                                  int (*is_return_address)(uintptr_t word))
 {
     char label[] = " at0=";

@@ -86,7 +86,7 @@ static void restart(void) __attribute__((noreturn));
 
 /* The second word is the first one's complement: what a RAM holds after power-up is no note. Written as a pair, and twice: a
  * RAM with error correction may hold the last write back. */
-static void write_note(uint32_t cause, uint32_t faults)
+static __attribute__((noinline)) void write_note(uint32_t cause, uint32_t faults)
 {
     const uint32_t note = NOTE_MAGIC | faults << 8 | cause;
     for (uint32_t i = 0; i < 2u; i++) {
@@ -105,7 +105,7 @@ static uint32_t read_note(void)
 }
 
 /* Part of ew_port_init. What a handler noted wins: the chip knows only that software did the reset. */
-static void find_reset_cause(void)
+static __attribute__((cold)) void find_reset_cause(void)
 {
     const uint32_t note = read_note();
     last_reset = (ew_reset_cause)NOTE_CAUSE(note);

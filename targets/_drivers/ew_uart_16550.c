@@ -43,6 +43,7 @@ void ew_uart_init(void)
     UART_LCR = LCR_8_BITS;
     UART_FCR = FCR_FIFO | FCR_CLEAR;
     UART_IER = IER_RX;
+    (void)UART_DATA; /* as in ew_uart_cmsdk.c: what an emulator held back through a reset */
 }
 
 void ew_port_write(const uint8_t *src, size_t n_bytes)

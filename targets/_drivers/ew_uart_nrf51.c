@@ -56,6 +56,7 @@ void ew_uart_init(void)
     ew_irq_enable_line(EW_UART_RX_IRQ);
     TASKS_STARTTX = 1u;
     TASKS_STARTRX = 1u;
+    (void)RXD; /* as in ew_uart_cmsdk.c: what an emulator held back through a reset */
 }
 
 /* TXDRDY comes when the byte has left the chip. */

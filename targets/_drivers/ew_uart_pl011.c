@@ -53,6 +53,9 @@ void ew_uart_init(void)
     UART_IFLS = IFLS_EIGHTH;
     UART_IMSC = INT_RX | INT_RX_TIMEOUT;
     UART_CR = CR_ENABLE | CR_TX_ENABLE | CR_RX_ENABLE;
+    while ((UART_FLAGS & FLAGS_RX_EMPTY) == 0u) { /* from before a reset that left it running: its interrupt came then */
+        (void)UART_DATA;
+    }
     ew_irq_enable_line(EW_UART_RX_IRQ);
 }
 

@@ -65,6 +65,7 @@ void ew_uart_init(void)
 {
     UART_BRR = BRR;
     UART_CR1 = CR1_ENABLE | CR1_TX_ENABLE | CR1_RX_ENABLE | CR1_RX_INTERRUPT;
+    (void)UART_RECEIVED; /* as in ew_uart_cmsdk.c: what an emulator held back through a reset */
     ew_irq_enable_line(EW_UART_RX_IRQ);
 }
 

@@ -24,7 +24,7 @@ int main(void);
 void ew_reset(void);
 void ew_fault(void);
 void ew_board_setup(void);
-void ew_fault_report(const uint32_t *frame, uint32_t exc_return) __attribute__((used));
+void ew_fault_report(const uint32_t *frame, uint32_t exc_return) __attribute__((used, cold));
 void ew_systick_isr(void);
 
 #ifdef EW_CACHES
@@ -130,7 +130,7 @@ __attribute__((naked)) void ew_fault(void)
 void ew_systick_isr(void) __attribute__((weak, alias("ew_fault")));
 
 /* A word in the code that follows a BL, or a BLX by register. */
-static int is_return_address(uintptr_t word)
+EW_REPORT int is_return_address(uintptr_t word)
 {
     const uintptr_t behind = word & ~(uintptr_t)1u;
     if ((word & 1u) == 0u || behind < (uintptr_t)ew_text_start + 4u || behind >= (uintptr_t)ew_text_end) {
@@ -160,7 +160,7 @@ static int wrote_below_stack(uint32_t cfsr)
 #endif
 
 /* The last part of a report: what called, from the words of the stack on. */
-static void end_report(char *text, const uint32_t *from)
+EW_REPORT void end_report(char *text, const uint32_t *from)
 {
     const uintptr_t *words = (const uintptr_t *)(from < ew_stack_bottom ? ew_stack_bottom : from);
     char *at = append_trace(text, words, (const uintptr_t *)ew_stack_top, is_return_address);
@@ -170,7 +170,7 @@ static void end_report(char *text, const uint32_t *from)
     ew_reset_after_fault();
 }
 
-static char *begin_report(char *text, uint32_t exception, ew_reset_cause cause)
+EW_REPORT char *begin_report(char *text, uint32_t exception, ew_reset_cause cause)
 {
     ew_note_fault(cause);
     *text = '\0';

@@ -24,7 +24,7 @@ void ew_reset(void);
 void ew_trap(void);
 void ew_start(void) __attribute__((used));
 void ew_external_interrupt(void) __attribute__((used));
-void ew_exception(const uintptr_t *sp, uintptr_t ra) __attribute__((used));
+void ew_exception(const uintptr_t *sp, uintptr_t ra) __attribute__((used, cold));
 
 /* The first code to run. tp is where the C library keeps errno. */
 __attribute__((naked, section(".init"))) void ew_reset(void)
@@ -125,7 +125,7 @@ __attribute__((naked, aligned(4))) void ew_trap(void)
 }
 
 /* A word in the code that follows a jump that keeps ra: JAL, JALR, or their short forms. */
-static int is_return_address(uintptr_t word)
+EW_REPORT int is_return_address(uintptr_t word)
 {
     if ((word & 1u) != 0u || word < (uintptr_t)ew_text_start + 4u || word >= (uintptr_t)ew_text_end) {
         return 0;
@@ -137,7 +137,7 @@ static int is_return_address(uintptr_t word)
 }
 
 /* The last part of a report: what called, from the words of the stack on. */
-static void end_report(char *text, const uintptr_t *from)
+EW_REPORT void end_report(char *text, const uintptr_t *from)
 {
     const uintptr_t *bottom = (const uintptr_t *)(uintptr_t)ew_stack_bottom;
     char *at = append_trace(text, from < bottom ? bottom : from, (const uintptr_t *)(uintptr_t)ew_stack_top, is_return_address);
@@ -147,7 +147,7 @@ static void end_report(char *text, const uintptr_t *from)
     ew_reset_after_fault();
 }
 
-static char *begin_report(char *text, uint32_t exception, ew_reset_cause cause)
+EW_REPORT char *begin_report(char *text, uint32_t exception, ew_reset_cause cause)
 {
     ew_note_fault(cause);
     *text = '\0';
