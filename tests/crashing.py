@@ -11,6 +11,7 @@ import onnx
 
 import edgewright as ew
 from edgewright.api import Built
+from edgewright.boards import Target
 
 # What a sample asks for by its elements, which are all the same: to fail so, always or (with ONCE) if none failed yet.
 FAULT, OVERFLOW, HANG, DAMAGE, ONCE = 1000, 2000, 3000, 4000, 500
@@ -65,7 +66,7 @@ def network(folder: Path) -> Path:
     return folder / "m.onnx"
 
 
-def build_failing(folder: Path, target: str, **choices: object) -> Built:
+def build_failing(folder: Path, target: str | Target, **choices: object) -> Built:
     """Return the network, which fails where its second step begins if a sample asks for it."""
     made = ew.generate(ew.load(network(folder)), target, **choices)
     text = made.tree.files["model.c"].decode()

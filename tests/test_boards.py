@@ -199,6 +199,59 @@ def test_mistakes_in_the_emulator_are_named(tmp_path, change, words):
     assert words in refused(tmp_path, text.replace(*change, 1))
 
 
+RESETS = """
+[reset_cause]
+what = "CSR"
+address = 0x4002_1024
+clear = 0x0100_0000
+without_flag = "power-on"
+flags = [{ cause = "watchdog", mask = 0x6000_0000 }, { cause = "pin", mask = 0x0400_0000 }]
+
+[watchdog]
+source = "_drivers/ew_watchdog_stm32.c"
+seconds = [0.001, 26.2]
+defines = { EW_WATCHDOG_BASE = "0x40003000u" }
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("mask = 0x6000_0000", "mask = 0"), "reset_cause.flags[0].mask: input should be greater than 0"),
+        (("mask = 0x0400_0000", "mask = 0x4000_0000"), "reset_cause: flags: 'pin' never counts"),
+        (("clear = 0x0100_0000", "clear = 0x0400_0000"), "reset_cause: clear = 0x4000000 has bits of flags"),
+        (('cause = "pin"', 'cause = "button"'), "reset_cause.flags[1].cause: input should be 'power-on', 'pin'"),
+        (("address = 0x4002_1024", "address = 0x4002_1022"), "reset_cause.address: input should be a multiple of 4"),
+        (("clear =", "clean ="), "reset_cause.clean: unknown key; did you mean 'clear'"),
+        (("flags = [", "flags = []\nflag = ["), "reset_cause.flag: unknown key; did you mean 'flags'"),
+        (("[0.001, 26.2]", "[30, 26.2]"), "watchdog: seconds: 30 is above 26.2"),
+        (("[0.001, 26.2]", "[26.2]"), "watchdog.seconds[1]: missing"),
+        (("ew_watchdog_stm32.c", "ew_watchdog.c"), "watchdog.source: no file '_drivers/ew_watchdog.c'"),
+        (("seconds =", "second ="), "watchdog.second: unknown key; did you mean 'seconds'"),
+    ],
+)
+def test_mistakes_about_resets_are_named(tmp_path, change, words):
+    text = MINIMAL + RESETS
+    assert load_target(board(tmp_path, text)).reset_cause is not None
+    assert change[0] in text
+    assert words in refused(tmp_path, text.replace(*change, 1))
+
+
+def test_where_a_stack_is_guarded(tmp_path):
+    """Below the RAM, where that costs nothing; at its start, where other RAM lies below."""
+    guard = load_target(board(tmp_path, MINIMAL)).stack_guard
+    assert (guard.start, guard.bytes, guard.bytes_in_ram) == (0x1FFFF000, 4096, 0)
+    below = MINIMAL.replace(
+        "[[file]]", '[[memory]]\nname = "LOW"\nkind = "ram"\norigin = 0x1FFF_F000\nbytes = 4096\n\n[[file]]'
+    )
+    guard = load_target(board(tmp_path, below)).stack_guard
+    assert (guard.start, guard.bytes, guard.bytes_in_ram) == (0x20000000, 256, 256)
+    odd = below.replace("origin = 0x2000_0000", "origin = 0x2000_0010")
+    guard = load_target(board(tmp_path, odd)).stack_guard
+    assert (guard.start, guard.bytes, guard.bytes_in_ram) == (0x20000100, 256, 0x1F0)
+    assert load_target("host").stack_guard is None
+
+
 def test_all_mistakes_are_reported_at_once(tmp_path):
     message = refused(tmp_path, MINIMAL.replace("isa =", "iza =").replace("65536", "-1"))
     assert len(message.splitlines()) == 3  # iza unknown, isa missing, bytes negative

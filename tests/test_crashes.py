@@ -130,6 +130,24 @@ def test_a_board_without_a_host_stops_at_the_third_fault(tmp_path, target):
             board.socket.recv(1)
 
 
+@pytest.mark.slow
+def test_a_guard_that_takes_some_of_the_ram(tmp_path, caplog):
+    """Where writable memory lies below the stack, and nothing else would stop it."""
+    shared = load_target("mps2-an386")
+    need("cc", *(tool.name for tool in shared.tool))
+    text = (shared.folder / "target.toml").read_text().replace('"mps2-an386"', '"mine"', 1)
+    low = '[[memory]]\nname = "LOW"\nkind = "ram"\norigin = 0x2000_0000\nbytes = 0x0001_0000\nwait = 9\n\n[stack]'
+    text = text.replace("origin = 0x2000_0000\nbytes = 0x0040_0000", "origin = 0x2001_0000\nbytes = 0x003F_0000")
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "target.toml").write_text(text.replace("[stack]", low, 1))
+    target = load_target(folder)
+    assert target.stack_guard.bytes_in_ram == 256
+    firmware = build_failing(tmp_path, target).firmware
+    check(firmware, caplog, OVERFLOW, ResetCause.STACK_OVERFLOW, "stack overflow")
+    assert "mmfar=0x200100" in caplog.text
+
+
 REGISTER = """
 [reset_cause]
 what = "a word of RAM that plays the register"
