@@ -12,6 +12,7 @@ from firmware import build_firmware
 import edgewright as ew
 from edgewright.api import QuantizedModel
 from edgewright.boards import Target, list_targets, load_target
+from edgewright.watchdogs import watched
 
 BUILT = [target for target in list_targets() if target.evidence == "built"]
 MHZ = 1_000_000
@@ -34,6 +35,12 @@ def digits_int8() -> QuantizedModel:
 def test_board_code_compiles_without_warnings(target: Target, tmp_path: Path) -> None:
     assert target.device == "serial"
     assert build_firmware(target, tmp_path, arena_bytes=4096).is_file()
+
+
+def test_a_watchdog_compiles_without_warnings(target: Target, tmp_path: Path) -> None:
+    if target.watchdog is not None:
+        assert build_firmware(watched(target, 1.0), tmp_path, arena_bytes=4096).is_file()
+        assert build_firmware(watched(target, target.watchdog.seconds[1]), tmp_path, arena_bytes=4096).is_file()
 
 
 @pytest.mark.slow

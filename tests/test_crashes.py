@@ -131,6 +131,20 @@ def test_a_board_without_a_host_stops_at_the_third_fault(tmp_path, target):
 
 
 @pytest.mark.slow
+def test_a_fault_of_the_mlperf_front(tmp_path):
+    need("cc", *(tool.name for tool in load_target("mps2-an386").tool))
+    firmware = build_failing(tmp_path, "mps2-an386", front="mlperf").firmware
+    with open_device(firmware) as device:
+        x = samples(3)
+        for _ in range(4):
+            with pytest.raises(DeviceError, match=r"the device crashed: HardFault in step 1, FullyConnected 'second'"):
+                device.predict(samples(3, {1: FAULT}))
+            np.testing.assert_array_equal(
+                next(iter(device.predict(x).outputs.values())).reshape(3, 4), expected(x)[:, 0]
+            )
+
+
+@pytest.mark.slow
 def test_a_guard_that_takes_some_of_the_ram(tmp_path, caplog):
     """Where writable memory lies below the stack, and nothing else would stop it."""
     shared = load_target("mps2-an386")

@@ -45,6 +45,8 @@ uint32_t ew_port_timer_hz(void) { return 25000000u; }
 void ew_port_roi_begin(void) {}
 void ew_port_roi_end(void) { now += 2500u; }
 uint8_t *ew_port_batch_memory(size_t *n_bytes) { *n_bytes = sizeof memory; return memory; }
+ew_reset_cause ew_port_reset_cause(void) { return EW_RESET_POWER_ON; }
+void ew_port_alive(void) {}
 void ew_mlperf_pulse(void) { ew_port_write((const uint8_t *)"<pulse>", 7); }
 ew_status ew_mlperf_invoke(const uint8_t *input, uint8_t *output) {
     runs++;

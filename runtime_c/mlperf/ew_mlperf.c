@@ -232,8 +232,8 @@ static void results(void) {
 
 static ew_status invoke(void) {
     ew_status status;
-    ew_port_roi_begin();
     ew_port_alive();
+    ew_port_roi_begin();
     status = ew_mlperf_invoke(front.input, front.output);
     ew_port_roi_end();
     return status;
