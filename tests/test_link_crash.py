@@ -2,6 +2,7 @@
 
 import pytest
 
+from edgewright.board_resets import ResetCause
 from edgewright.drivers import frames
 from edgewright.drivers.frames import Damage, Fault, FrameDecoder
 
@@ -16,6 +17,12 @@ def test_a_report_is_read_among_frames():
         events = [e for at in range(0, len(stream), portion) for e in decoder.feed(stream[at : at + portion])]
         assert [type(event) for event in events] == [frames.Frame, Fault, frames.Frame]
         assert events[1].registers == REGISTERS
+
+
+def test_what_a_device_takes_it_for():
+    assert Fault(REGISTERS).cause is ResetCause.FAULT  # of a firmware that does not say
+    assert Fault((*REGISTERS, ("cause", 8))).cause is ResetCause.STACK_OVERFLOW
+    assert Fault((*REGISTERS, ("cause", 200))).cause is ResetCause.UNKNOWN
 
 
 @pytest.mark.parametrize("bad", [b"exception=0000000g", b"exception", b"=00000003", b"a=1", b"\xff\xff=00000003"])

@@ -20,6 +20,7 @@ from typing import Literal
 
 import numpy as np
 
+from edgewright.board_resets import ResetCause
 from edgewright.build import Firmware
 from edgewright.closing import Closing
 from edgewright.drivers.crash import describe_fault
@@ -40,6 +41,9 @@ Progress = Callable[[int], None]
 PTY_PORT = "pty"  # the host's native executable behind a pseudo terminal
 INFERENCE_TIMEOUT_S = 120.0
 _PTY_STARTUP_S = 10.0
+_FAILURES = (
+    ResetCause.WATCHDOG, ResetCause.FAULT, ResetCause.LOCKUP, ResetCause.BROWN_OUT, ResetCause.STACK_OVERFLOW,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -256,6 +260,8 @@ class LinkDevice(Device):
         if (info.input_bytes, info.output_bytes) != (manifest.input_bytes, manifest.output_bytes):
             raise DeviceError(f"{self._url}: the device's sample sizes are not those of its build")
         self._timer_hz = info.timer_hz
+        if info.session_before == 0 and info.reset_cause in _FAILURES:
+            LOG.warning("%s: the board was last reset %s", self._url, info.reset_cause.words)
 
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
         started = time.monotonic()

@@ -155,6 +155,8 @@ void ew_reset_after_fault(void)
     for (;;) {
 #ifdef EW_WATCHDOG_MS
         ew_watchdog_feed();
+#else
+        ew_wait_for_interrupt();
 #endif
     }
 }

@@ -18,7 +18,7 @@ extern const uint32_t ew_vectors_start[];
 extern const uint32_t ew_stack_bottom[], ew_stack_top[];
 extern const uint8_t ew_text_start[], ew_text_end[];
 
-#define REPORT_STACK_BYTES "512" /* what a report needs */
+#define REPORT_STACK_BYTES "384" /* what a report needs (256 by analysis), and some more */
 
 int main(void);
 void ew_reset(void);
