@@ -146,15 +146,10 @@ static int is_below_stack(uint32_t address)
     return address < (uint32_t)(uintptr_t)ew_stack_bottom && address >= EW_STACK_GUARD;
 }
 
-/* Whether the fault's frame could not be written, or what wrote to just below the stack was the fault. */
-static int frame_is_lost(uint32_t cfsr)
-{
-    return (cfsr & (EW_CFSR_MSTKERR | EW_CFSR_STKERR | EW_CFSR_STKOF)) != 0u;
-}
-
 static int wrote_below_stack(uint32_t cfsr)
 {
-    return ((cfsr & EW_CFSR_DACCVIOL) != 0u && (cfsr & EW_CFSR_MMARVALID) != 0u && is_below_stack(EW_SCB_MMFAR)) ||
+    return (cfsr & EW_CFSR_STKOF) != 0u ||
+           ((cfsr & EW_CFSR_DACCVIOL) != 0u && (cfsr & EW_CFSR_MMARVALID) != 0u && is_below_stack(EW_SCB_MMFAR)) ||
            ((cfsr & EW_CFSR_PRECISERR) != 0u && (cfsr & EW_CFSR_BFARVALID) != 0u && is_below_stack(EW_SCB_BFAR));
 }
 #endif
@@ -187,12 +182,12 @@ void ew_fault_report(const uint32_t *frame, uint32_t exc_return)
     uint32_t exception = EW_SCB_ICSR & 0x1FFu;
     ew_reset_cause cause = EW_RESET_FAULT;
     int overflow = frame < ew_stack_bottom && (exc_return & 4u) == 0u;
-    int lost = overflow;
+    int lost = overflow; /* the frame could not be written */
     (void)ew_irq_save();
 #if __ARM_ARCH >= 7
     uint32_t cfsr = EW_SCB_CFSR;
-    lost = lost || frame_is_lost(cfsr);
-    overflow = overflow || frame_is_lost(cfsr) || wrote_below_stack(cfsr);
+    lost = lost || (cfsr & (EW_CFSR_MSTKERR | EW_CFSR_STKERR | EW_CFSR_STKOF)) != 0u;
+    overflow = overflow || wrote_below_stack(cfsr);
 #endif
     const int damaged = ew_stack_is_damaged();
     if (overflow || damaged) {
