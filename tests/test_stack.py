@@ -17,7 +17,8 @@ from edgewright.stack import StackBound, bound_stack, check_reserved
 from edgewright.stack.callgraph import CallGraph, parse_call_graph
 from edgewright.stack.deepest import Program, UnboundedError
 from edgewright.stack.image import Image, Symbol
-from edgewright.stack.thumb import Code, UnknownDepthError
+from edgewright.stack.thumb import ThumbCode
+from edgewright.stack.walk import UnknownDepthError
 
 GRAPH = """graph: { title: "/p/a b.c"
 node: { title: "/p/a b.c:helper.constprop.0" label: "helper.constprop.0\\n/p/a b.c:3:13\\n24 bytes (static)" }
@@ -87,7 +88,7 @@ def listing(text: str, start: int = 0x100) -> list[str]:
 
 def flow_of(text: str, size: int = 0) -> int:
     lines = listing(text)
-    return Code(lines, {0x100: ("f", size or 4 * len(lines))}).flow(0x100).depth
+    return ThumbCode(lines, {0x100: ("f", size or 4 * len(lines))}).flow(0x100).depth
 
 
 def test_a_far_jump_of_an_armv6_m_is_no_call() -> None:
@@ -95,9 +96,9 @@ def test_a_far_jump_of_an_armv6_m_is_no_call() -> None:
     text = "push {r4, lr}\nbl @out\nback: sub sp, #8\nadd sp, #8\nout: cmp r0, #0\nbeq.n @back\npop {r4, pc}"
     lines = listing(text)
     functions = {0x100: ("f", 4 * len(lines))}
-    assert Code(lines, functions, has_far_jumps=True).flow(0x100).depth == 16
+    assert ThumbCode(lines, functions, has_far_jumps=True).flow(0x100).depth == 16
     with pytest.raises(UnknownDepthError):
-        Code(lines, functions).flow(0x100)
+        ThumbCode(lines, functions).flow(0x100)
 
 
 @pytest.mark.parametrize(("text", "depth"), [
@@ -140,7 +141,7 @@ def program(text: str, functions: dict[str, int], graph: str = "", taken: frozen
         sizes[at] = (name, 4 * count)
         at += 4 * count
     compiled = parse_call_graph(f'graph: {{ title: "a.c"\n{graph}}}\n', "a.c.ci") if graph else []
-    return Program(Image(symbols, (), taken), CallGraph(compiled), Code(lines, sizes))
+    return Program(Image(symbols, (), taken), CallGraph(compiled), ThumbCode(lines, sizes))
 
 
 CHAIN = "push {r4, lr}\nbl @g\npop {r4, pc}\ng: push {r4, r5, r6, lr}\npop {r4, r5, r6, pc}"

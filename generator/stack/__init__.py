@@ -19,7 +19,7 @@ from edgewright.errors import MemoryPlanError
 from edgewright.stack.callgraph import read_call_graph
 from edgewright.stack.deepest import Program, UnboundedError
 from edgewright.stack.image import Image, read_image
-from edgewright.stack.thumb import Code
+from edgewright.stack.thumb import ThumbCode
 
 _TIMEOUT_S = 120.0
 _ALIGNMENT_BYTES = 4  # an exception aligns the stack to 8 bytes; DDI 0403, B1.5.7
@@ -63,7 +63,7 @@ def bound_stack(build_folder: Path, elf: Path, target: Target, run_function: str
     machine = ["-m", _MACHINES[image.architecture]] if image.architecture in _MACHINES else []
     listing = run([objdump, "-d", "--no-show-raw-insn", *machine, elf], timeout_s=_TIMEOUT_S).stdout
     sizes = {at: (symbols[0].name, max(s.size_bytes for s in symbols)) for at, symbols in image.functions.items()}
-    code = Code(listing.split("\n"), sizes, has_far_jumps=image.architecture in _ARMV6_M)
+    code = ThumbCode(listing.split("\n"), sizes, has_far_jumps=image.architecture in _ARMV6_M)
     program = Program(image, read_call_graph(graphs), code)
     inference, inference_note = _inference(program, image, run_function)
     try:
