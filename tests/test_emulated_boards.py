@@ -82,8 +82,7 @@ def test_digits_int8(target, digits_int8):
     assert report.run.instructions_source == "plugin, exact"
     assert report.run.instructions_min > report.model.macs / 16
     assert report.build.ram_bytes <= target.ram_bytes
-    if "arm" in target.isa:
-        assert report.build.stack_bytes <= report.build.stack_bound_bytes <= target.stack.bytes
+    assert report.build.stack_bytes <= report.build.stack_bound_bytes <= target.stack.bytes
 
 
 TOO_SMALL = {"stm32vldiscovery"}  # 8 KB of RAM

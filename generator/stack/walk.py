@@ -166,7 +166,7 @@ class Walk(ABC):
         guessed: list[int] = []
         while self.computed is not None:
             depth = self.computed
-            rest = self._unreached()
+            rest = self.unreached()
             if rest is not None:
                 guessed.append(rest)
             for address in guessed:
@@ -175,7 +175,7 @@ class Walk(ABC):
             if rest is None and depth == self.computed:
                 break
 
-    def _unreached(self) -> int | None:
+    def unreached(self) -> int | None:
         """Code of this function that nothing led to: where a computed jump may go."""
         if self.end is None:
             raise UnknownDepthError(f"'{self.name}' jumps to an address it computes, and its size is not known")
