@@ -48,7 +48,7 @@ static void on_hello(const ew_link_request *req) {
     p = ew_link_put_u32(p, ew_link_batch.runs);
     p = ew_link_put_u8(p, model->n_inputs);
     p = ew_link_put_u8(p, model->n_outputs);
-    p = ew_link_put_u16(p, 0);
+    p = ew_link_put_u16(p, EW_LINK_STEPS);
     p = ew_link_put_bytes(p, model->build_id, 16);
     p = ew_link_put_bytes(p, model->model_sha256, 32);
     ew_link_reply(req, ew_link_put_text(p, model->name, EW_LINK_MAX_BODY - HELLO_FIXED_BYTES));
@@ -112,12 +112,14 @@ static void on_set_baud(const ew_link_request *req) {
         ew_link_refuse(req, EW_LINK_NAK_LENGTH);
         return;
     }
-    if (!ew_port_can_set_baud(ew_link_get_u32(req->body))) {
-        ew_link_refuse(req, EW_LINK_NAK_RANGE);
+#ifdef EW_PORT_HAS_BAUD
+    if (ew_port_can_set_baud(ew_link_get_u32(req->body))) {
+        ew_link_reply(req, ew_link_body());
+        ew_link_change_baud(ew_link_get_u32(req->body));
         return;
     }
-    ew_link_reply(req, ew_link_body());
-    ew_link_change_baud(ew_link_get_u32(req->body));
+#endif
+    ew_link_refuse(req, EW_LINK_NAK_RANGE);
 }
 
 void ew_link_on_request(const ew_link_request *req) {

@@ -7,7 +7,10 @@
 
 #define REGION_ALIGN_BYTES 16u /* so that each region starts where vector loads may */
 #define TICK_BYTES 8u
+#define STEP_TICK_BYTES 4u
 #define PROGRESS_PER_SECOND 4u
+
+_Static_assert(EW_LINK_STEPS >= 0 && EW_LINK_STEPS <= 65535, "EW_LINK_STEPS is 0 to 65,535");
 
 ew_link_batches ew_link_batch;
 
@@ -19,6 +22,7 @@ typedef struct {
     uint32_t number; /* the host's */
     uint16_t seq;    /* of the last request with this number: the answer repeats it */
     uint32_t first, count;
+    uint32_t first_step, stop_step; /* of an inference step by step; of any other 0 */
     uint32_t status, done, runs_before;
 } run;
 
@@ -29,6 +33,11 @@ static struct {
     /* The RUNs known, an even number's and an odd one's: while one goes on the next may wait. The same number again
      * gets the same answer, not the same work. */
     run known_runs[2];
+
+#if EW_LINK_STEPS > 0
+    uint32_t steps_done, sample; /* of the inference that the arena holds: the first steps are done, of this sample */
+    uint8_t step_ticks[EW_LINK_STEPS * STEP_TICK_BYTES];
+#endif
 } batch;
 
 /* ---- the memory ---- */
@@ -69,6 +78,9 @@ void ew_link_batch_start(const ew_link_model *model) {
 
 void ew_link_batch_forget(void) {
     memset(batch.known_runs, 0, sizeof batch.known_runs);
+#if EW_LINK_STEPS > 0
+    batch.steps_done = 0;
+#endif
 }
 
 /* ---- the requests ---- */
@@ -98,6 +110,9 @@ static ew_status run_sample(uint32_t index) {
     const uint64_t before = ew_port_ticks();
     ew_status status;
     uint64_t elapsed;
+#if EW_LINK_STEPS > 0
+    batch.steps_done = 0;
+#endif
     ew_port_roi_begin();
     status = ew_link_invoke(input, output);
     ew_port_roi_end();
@@ -106,6 +121,34 @@ static ew_status run_sample(uint32_t index) {
     ew_link_batch.runs++;
     return status;
 }
+
+#if EW_LINK_STEPS > 0
+/* Runs some steps of a sample and notes the ticks of each: from the first on, or from where the arena's inference is. */
+static ew_status run_steps(const run *r) {
+    const uint8_t *input = batch.inputs + r->first * batch.model->input_bytes;
+    uint8_t *output = batch.outputs + r->first * batch.model->output_bytes;
+    ew_status status = EW_OK;
+    if (r->first_step != 0u && (r->first_step != batch.steps_done || r->first != batch.sample)) {
+        return EW_BAD_ARGUMENT;
+    }
+    batch.sample = r->first;
+    for (uint32_t step = r->first_step; step < r->stop_step && status == EW_OK; step++) {
+        const uint64_t before = ew_port_ticks();
+        uint64_t elapsed;
+        status = ew_link_step(step, input, output);
+        elapsed = ew_port_ticks() - before;
+        ew_link_put_u32(batch.step_ticks + step * STEP_TICK_BYTES,
+                        elapsed < UINT32_MAX ? (uint32_t)elapsed : UINT32_MAX);
+        batch.steps_done = step + 1u;
+    }
+    return status;
+}
+#else
+static ew_status run_steps(const run *r) {
+    (void)r;
+    return EW_BAD_ARGUMENT;
+}
+#endif
 
 static void send_progress(const run *r) {
     ew_link_send(EW_LINK_PROGRESS, r->seq, ew_link_put_u32(ew_link_body(), r->done));
@@ -122,8 +165,10 @@ void ew_link_on_run(const ew_link_request *req) {
     uint32_t number;
     uint32_t first;
     uint32_t count;
+    uint32_t first_step = 0;
+    uint32_t stop_step = 0;
     run *r;
-    if (req->size != 12u) {
+    if (req->size != 12u && req->size != 20u) {
         ew_link_refuse(req, EW_LINK_NAK_LENGTH);
         return;
     }
@@ -133,6 +178,14 @@ void ew_link_on_run(const ew_link_request *req) {
     if (number == 0u || count == 0u || first >= ew_link_batch.capacity || count > ew_link_batch.capacity - first) {
         ew_link_refuse(req, EW_LINK_NAK_RANGE);
         return;
+    }
+    if (req->size == 20u) {
+        first_step = ew_link_get_u32(req->body + 12);
+        stop_step = ew_link_get_u32(req->body + 16);
+        if (count != 1u || stop_step > EW_LINK_STEPS || first_step >= stop_step) {
+            ew_link_refuse(req, EW_LINK_NAK_RANGE);
+            return;
+        }
     }
     r = &batch.known_runs[number % 2u];
     if (r->state == RUN_NONE || r->number != number) {
@@ -149,6 +202,8 @@ void ew_link_on_run(const ew_link_request *req) {
         r->number = number;
         r->first = first;
         r->count = count;
+        r->first_step = first_step;
+        r->stop_step = stop_step;
     }
     r->seq = req->seq;
     if (r->state == RUN_IS_DONE) {
@@ -158,28 +213,42 @@ void ew_link_on_run(const ew_link_request *req) {
     }
 }
 
+/* The memory of a READ's region, and its size; NULL where there is no such region. */
+static const uint8_t *region_of(uint32_t number, uint32_t *n_bytes) {
+    if (number == EW_LINK_REGION_OUTPUTS) {
+        *n_bytes = ew_link_batch.capacity * batch.model->output_bytes;
+        return batch.outputs;
+    }
+    if (number == EW_LINK_REGION_TICKS) {
+        *n_bytes = ew_link_batch.capacity * TICK_BYTES;
+        return batch.ticks;
+    }
+#if EW_LINK_STEPS > 0
+    if (number == EW_LINK_REGION_STEP_TICKS) {
+        *n_bytes = sizeof batch.step_ticks;
+        return batch.step_ticks;
+    }
+    if (number >= EW_LINK_REGION_ARENA) {
+        return ew_link_arena(number - EW_LINK_REGION_ARENA, n_bytes);
+    }
+#endif
+    return NULL;
+}
+
 void ew_link_on_read(const ew_link_request *req) {
     const uint8_t *region;
-    uint32_t region_bytes;
+    uint32_t region_bytes = 0;
     uint32_t offset;
     uint32_t n_bytes;
     if (req->size != 12u) {
         ew_link_refuse(req, EW_LINK_NAK_LENGTH);
         return;
     }
-    if (ew_link_get_u32(req->body) == EW_LINK_REGION_OUTPUTS) {
-        region = batch.outputs;
-        region_bytes = ew_link_batch.capacity * batch.model->output_bytes;
-    } else if (ew_link_get_u32(req->body) == EW_LINK_REGION_TICKS) {
-        region = batch.ticks;
-        region_bytes = ew_link_batch.capacity * TICK_BYTES;
-    } else {
-        ew_link_refuse(req, EW_LINK_NAK_RANGE);
-        return;
-    }
+    region = region_of(ew_link_get_u32(req->body), &region_bytes);
     offset = ew_link_get_u32(req->body + 4);
     n_bytes = ew_link_get_u32(req->body + 8);
-    if (n_bytes == 0u || n_bytes > EW_LINK_MAX_BODY || offset > region_bytes || n_bytes > region_bytes - offset) {
+    if (region == NULL || n_bytes == 0u || n_bytes > EW_LINK_MAX_BODY || offset > region_bytes ||
+        n_bytes > region_bytes - offset) {
         ew_link_refuse(req, EW_LINK_NAK_RANGE);
         return;
     }
@@ -210,7 +279,7 @@ static void run_samples(run *r) {
     r->state = RUN_GOES_ON;
     r->runs_before = ew_link_batch.runs;
     while (r->done < r->count && r->status == EW_OK) {
-        const ew_status status = run_sample(r->first + r->done);
+        const ew_status status = r->stop_step > 0u ? run_steps(r) : run_sample(r->first + r->done);
         const uint64_t now = ew_port_ticks();
         r->status = (uint32_t)status;
         r->done += status == EW_OK ? 1u : 0u;

@@ -15,7 +15,9 @@ _Static_assert(EW_LINK_MAX_BODY >= 128 && EW_LINK_MAX_BODY <= 65536, "EW_LINK_MA
 ew_link_counters ew_link_counted;
 
 static struct {
+#ifdef EW_PORT_HAS_BAUD
     size_t baud_bytes_left; /* that may come without a whole frame before the rate of the start returns; 0: it is set */
+#endif
 
     size_t rx_bytes;
     bool rx_overflow; /* the frame under way is too long; dropped up to its delimiter */
@@ -108,6 +110,7 @@ void ew_link_frame_start(void) {
     memset(&ew_link_counted, 0, sizeof ew_link_counted);
 }
 
+#ifdef EW_PORT_HAS_BAUD
 /* Nobody can say at the new rate that it does not work: the device goes back by itself. */
 void ew_link_change_baud(uint32_t baud) {
     ew_port_set_baud(baud);
@@ -125,6 +128,7 @@ static void count_baud_byte(void) {
         }
     }
 }
+#endif
 
 /* ---- receiving ---- */
 
@@ -153,15 +157,19 @@ static void end_of_frame(void) {
         ew_link_refuse(&req, EW_LINK_NAK_RESERVED);
         return;
     }
+#ifdef EW_PORT_HAS_BAUD
     if (line.baud_bytes_left > 0u) {
         line.baud_bytes_left = BAUD_LOST_BYTES;
     }
+#endif
     ew_link_on_request(&req);
 }
 
 void ew_link_take(const uint8_t *bytes, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i++) {
+#ifdef EW_PORT_HAS_BAUD
         count_baud_byte();
+#endif
         if (bytes[i] != 0u) {
             if (line.rx_bytes < sizeof line.rx) {
                 line.rx[line.rx_bytes++] = bytes[i];

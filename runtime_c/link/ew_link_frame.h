@@ -44,7 +44,7 @@ void ew_link_refuse(const ew_link_request *req, uint32_t code);
 /* Forgets half a frame, the counters and any other baud rate. */
 void ew_link_frame_start(void);
 
-/* Goes on at another baud rate, or at the one of the start where what comes holds no frame. */
+/* Goes on at another baud rate, or at the one of the start where what comes holds no frame. Of ports that can. */
 void ew_link_change_baud(uint32_t baud);
 
 /* Gives ew_link_on_request what `bytes` complete; answers damaged frames itself. */
