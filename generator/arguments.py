@@ -84,7 +84,8 @@ Batch = Annotated[
     int | None, typer.Option("--batch", min=1, help="Samples a batch; as many as fit in the board, if not given.",
                              show_default=False)]  # fmt: skip
 Baud = Annotated[int, typer.Option("--baud", min=1, help="Baud rate of a real port.")]
-Profile = Annotated[bool, typer.Option("--profile", help="Also show what each step takes (emulated boards).")]
+Profile = Annotated[bool, typer.Option("--profile", help="Also show what each step takes.")]
+NoTrace = Annotated[bool, typer.Option("--no-trace", help="Leave out what runs single steps for the link.")]
 TimeLimit = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds that one inference may take.")]
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a folder that holds something else.")]
 Calibration = Annotated[
@@ -108,6 +109,7 @@ def optimize_level(text: str) -> Optimize:
 def plan_settings(
     optimize: str, flash_limit: int | None, ram_limit: int | None, io: str, place: list[str] | None = None,
     stage_weights: str | None = None, weights: str = "auto", front: str = "link", mlperf_model: str | None = None,
+    no_trace: bool = False,
 ) -> Settings:  # fmt: skip
     """Check the options that a plan depends on. Raises: EdgewrightError."""
     if io not in get_args(Ports):
@@ -116,7 +118,7 @@ def plan_settings(
         raise EdgewrightError(f"--weights {weights}: expected one of {', '.join(get_args(Weights))}")
     return Settings(
         optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights,
-        cast(Weights, weights), front, mlperf_model,
+        cast(Weights, weights), front, mlperf_model, not no_trace,
     )  # fmt: skip
 
 

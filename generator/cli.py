@@ -34,6 +34,7 @@ from edgewright.arguments import (
     MlperfModel,
     ModelFile,
     NoFlash,
+    NoTrace,
     OptimizeFor,
     Pin,
     Places,
@@ -61,6 +62,7 @@ from edgewright.build import Firmware, write_project
 from edgewright.build import build as build_project
 from edgewright.cli_boards import add_boards
 from edgewright.cli_quantize import add_quantize, load_model
+from edgewright.cli_trace import add_trace
 from edgewright.console import Screen
 from edgewright.doctor import examine
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
@@ -142,12 +144,13 @@ def generate(
     weights: WeightsAs = "auto",
     front: FrontOption = "link",
     mlperf_model: MlperfModel = None,
+    no_trace: NoTrace = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
     settings = plan_settings(
-        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model
+        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model, no_trace
     )
     clock = pipeline.Clock()
     screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
@@ -253,7 +256,7 @@ def deploy(
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
     weights: WeightsAs = "auto", front: FrontOption = "link", mlperf_model: MlperfModel = None,
-    port: Port = None, batch: Batch = None, baud: Baud = 115200,
+    no_trace: NoTrace = False, port: Port = None, batch: Batch = None, baud: Baud = 115200,
     timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, no_flash: NoFlash = False,
     tool: FlashTool = None, values: FlashValues = None, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
@@ -261,7 +264,7 @@ def deploy(
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
     settings = plan_settings(
-        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model
+        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model, no_trace
     )
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
@@ -355,6 +358,7 @@ def _root(
 
 add_quantize(app)
 add_boards(app)
+add_trace(app)
 
 
 def main() -> None:

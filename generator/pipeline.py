@@ -27,7 +27,7 @@ from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
 from edgewright.passes import run_passes
 from edgewright.plan import Placement, Plan, PlanOptions, Region, finish, make_plan
 from edgewright.plan.regions import NoRoomError
-from edgewright.profile import step_parts
+from edgewright.profile import step_parts, timed
 from edgewright.report.measures import (
     check_labels,
 )
@@ -75,7 +75,8 @@ class Settings:
     names of tensors, constants or operators, each with the memory region that it is to lie in. `stage_weights`: the RAM
     region that weights in slower memory are copied to while the layer before theirs runs. `weights`: written as
     C arrays ("c"), into a file ("binary"), or by their size. `front`: what the firmware speaks on its line, "link",
-    "mlperf" or "mlperf-energy", and `mlperf_model`, as which model the latter two answer.
+    "mlperf" or "mlperf-energy", and `mlperf_model`, as which model the latter two answer. `trace`: the link can run
+    single steps.
     """
 
     optimize: Optimize = "balanced"
@@ -87,6 +88,7 @@ class Settings:
     weights: Weights = "auto"
     front: str = "link"
     mlperf_model: str | None = None
+    trace: bool = True
 
     def options(self, target: Target | None) -> PlanOptions:
         """What the planner makes of them on a board: kernels do not pack weights to more than the code's flash has."""
@@ -185,8 +187,9 @@ def generate(model: Model, planned: Plan, target: Target, settings: Settings | O
     front = front_of(settings.front, settings.mlperf_model, model.name)
     check_fits(planned, target)
     return emit(
-        planned, model.name, target, settings.optimize, model.sha256, model.serialized, settings.weights, front
-    )
+        planned, model.name, target, settings.optimize, model.sha256, model.serialized, settings.weights, front,
+        settings.trace,
+    )  # fmt: skip
 
 
 def check_fits(planned: Plan, target: Target) -> None:
@@ -273,7 +276,8 @@ def run(
     """Flash and run: all samples on the device that the firmware is for."""
     device = open_board(firmware, options, clock)
     with device, clock.stage("run"):
-        return run_on(device, data, options.batch_size, clock, on_progress)
+        done = run_on(device, data, options.batch_size, clock, on_progress)
+        return timed(device, data, done) if options.profile else done
 
 
 def run_on(

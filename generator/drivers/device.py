@@ -5,18 +5,13 @@ In: a `Firmware` and arrays. Out: a `DeviceRun`. A device is a context manager a
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import shutil
-import tempfile
-import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -26,12 +21,13 @@ from edgewright.closing import Closing
 from edgewright.drivers.crash import describe_fault
 from edgewright.drivers.emulator import Emulator, Mode, start_emulator
 from edgewright.drivers.exchange import DeviceCrashError
+from edgewright.drivers.frames import Region
 from edgewright.drivers.icount import Parts
 from edgewright.drivers.link import BatchRun, Link, LinkStats
 from edgewright.drivers.process import Background, start
-from edgewright.errors import DeviceError, InternalError, PortError, TargetError, ToolError
+from edgewright.errors import DeviceError, InternalError, PortError, TargetError
 from edgewright.ir import Array
-from edgewright.manifest import Manifest
+from edgewright.manifest import MadeFacts
 from edgewright.samples import DataSet, check_data, pack, unpack
 
 LOG = logging.getLogger(__name__)
@@ -47,7 +43,8 @@ class DeviceRun:
     """What came back, and what was measured while it did; a figure that was not measured is None.
 
     Shapes: `outputs[name]` is (n, *shape of one sample); `parts` (n, parts, 2), instructions and cycles of each part of
-    the code; the others (n,).
+    the code; `step_ticks` (some of the samples, steps of the manifest's trace), of a timer at `timer_hz`; the others
+    (n,).
     Units: `latency_us` is real time on this computer or board, never an emulator's. `cycles_source` says whether cycles
     are a timer's or a model's; of which core, `cycle_model` says.
     `first_result_at` is time.monotonic() when the first batch's results were here.
@@ -65,6 +62,8 @@ class DeviceRun:
     cycles_source: Literal["timer", "model"] | None = None
     cycle_model: str | None = None
     parts: Array | None = None
+    step_ticks: Array | None = None
+    timer_hz: int | None = None
     link: LinkStats | None = None
     stack_used_bytes: int | None = None
 
@@ -107,96 +106,26 @@ class Device(Closing):
         packed, run = self._run(pack(data, self.firmware.manifest), batch_size, on_progress)
         return replace(run, outputs=unpack(packed, self.firmware.manifest))
 
+    @abstractmethod
+    def run_steps(
+        self, packed: Array | None, first: int, stop: int, wanted: Sequence[MadeFacts] = ()
+    ) -> tuple[Array, list[Array]]:
+        """Run steps `first` to `stop` - 1 of one inference; return the ticks of each, and what is `wanted` behind them.
+
+        `packed`: the inputs; None goes on with the last inference. See `steps`, which has more to offer.
+        Shapes: `packed` uint8 (input_bytes,); ticks (stop - first,) of the timer at `timer_hz`.
+        Raises: DeviceError.
+        """
+
+    @property
+    @abstractmethod
+    def timer_hz(self) -> int:
+        """The rate of the timer behind a step's ticks."""
+
     def infer(self, x: Array | Mapping[str, Array], batch_size: int | None = None) -> tuple[Array, DeviceRun]:
         """Return the first output for all samples, and the whole record."""
         run = self.predict(x, batch_size)
         return next(iter(run.outputs.values())), run
-
-
-class LibraryDevice(Device):
-    """This computer, in-process: the model as a shared library."""
-
-    def __init__(self, firmware: Firmware, *, inference_timeout_s: float = INFERENCE_TIMEOUT_S) -> None:
-        super().__init__(firmware)
-        self._inference_timeout_s = inference_timeout_s
-        self._function: Callable[..., int] | None = None
-
-    def close(self) -> None:
-        """Forget the library (the system keeps it mapped until Python ends)."""
-        self._function = None
-
-    def is_alive(self) -> bool:
-        """Whether the library is loaded."""
-        return self._function is not None
-
-    def prepare_for_inference(self) -> None:
-        """Load the library."""
-        library = self.firmware.library
-        if library is None:
-            raise ToolError(f"'{self.firmware.folder}' has no shared library: run `edgewright build` again")
-        manifest = self.firmware.manifest
-        # The system's loader knows libraries by path, and would give an older build again: load a copy of our own.
-        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
-            copy = Path(folder) / library.name
-            try:
-                shutil.copyfile(library, copy)
-                function = getattr(ctypes.CDLL(str(copy)), f"{manifest.c_prefix}_run")
-            except (OSError, AttributeError) as error:
-                raise ToolError(f"cannot load {library.name}: {error}") from error
-        function.restype = ctypes.c_int
-        function.argtypes = [ctypes.c_void_p] * (len(manifest.inputs) + len(manifest.outputs))
-        self._function = function
-
-    def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
-        if self._function is None:
-            raise DeviceError("the device is closed")
-        calls = _LibraryCalls(self._function, packed, self.firmware.manifest)
-        started = time.monotonic()
-        calls.start()
-        seen, moved_at = 0, started
-        while calls.is_alive():
-            calls.join(0.05)  # a signal is handled here: it could not be inside the C function
-            if calls.done > seen:
-                seen, moved_at = calls.done, time.monotonic()
-                if on_progress is not None:
-                    on_progress(seen)
-            elif time.monotonic() - moved_at > self._inference_timeout_s and calls.is_alive():
-                raise DeviceError(f"sample {seen} did not end within {self._inference_timeout_s:g} s")
-        if calls.failure is not None:
-            raise calls.failure
-        batches = -(-len(packed) // batch_size) if batch_size else 1
-        seconds, latency_us = time.monotonic() - started, calls.nanoseconds / 1000.0
-        return calls.outputs, DeviceRun({}, len(packed), batches, seconds, calls.first_at, latency_us=latency_us)
-
-
-class _LibraryCalls(threading.Thread):
-    """Calls the library for each sample, beside the thread that watches the time and takes signals."""
-
-    def __init__(self, function: Callable[..., int], packed: Array, manifest: Manifest) -> None:
-        super().__init__(daemon=True)
-        self._function = function
-        self._packed = packed
-        self._manifest = manifest
-        self.outputs = np.zeros((len(packed), manifest.output_bytes), np.uint8)
-        self.nanoseconds = np.zeros(len(packed), np.int64)
-        self.first_at = 0.0
-        self.done = 0
-        self.failure: DeviceError | None = None
-
-    def run(self) -> None:
-        manifest = self._manifest
-        for index in range(len(self._packed)):
-            source, result = self._packed[index].ctypes.data, self.outputs[index].ctypes.data
-            pointers = [source + port.offset_bytes for port in manifest.inputs]
-            pointers += [result + port.offset_bytes for port in manifest.outputs]
-            begin = time.perf_counter_ns()
-            status = self._function(*pointers)
-            self.nanoseconds[index] = time.perf_counter_ns() - begin
-            if status != 0:
-                self.failure = DeviceError(f"{manifest.c_prefix}_run returned status {status} at sample {index}")
-                return
-            self.first_at = self.first_at or time.monotonic()
-            self.done = index + 1
 
 
 class LinkDevice(Device):
@@ -259,6 +188,29 @@ class LinkDevice(Device):
         if (info.input_bytes, info.output_bytes) != (manifest.input_bytes, manifest.output_bytes):
             raise DeviceError(f"{self._url}: the device's sample sizes are not those of its build")
         self._timer_hz = info.timer_hz
+
+    @property
+    def timer_hz(self) -> int:
+        """As the board says it."""
+        return self._timer_hz
+
+    def run_steps(
+        self, packed: Array | None, first: int, stop: int, wanted: Sequence[MadeFacts] = ()
+    ) -> tuple[Array, list[Array]]:
+        """Run steps of one inference; see `Device.run_steps`."""
+        if self._link is None:
+            raise DeviceError(f"{self._url}: the device is closed")
+        regions = {"output": int(Region.OUTPUTS), "arena": int(Region.ARENA)}
+        try:
+            with self._emulator_watched():
+                ticks = self._link.run_steps(packed, first, stop, self._inference_timeout_s)
+                found = [
+                    self._link.read(regions[made.buffer] + made.number, made.offset_bytes, made.size_bytes)
+                    for made in wanted
+                ]
+        except DeviceCrashError as error:
+            raise DeviceError(f"{self._url}: {self._crash(error)}") from error
+        return ticks, [made.values(data) for made, data in zip(wanted, found, strict=True)]
 
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
         started = time.monotonic()
@@ -398,6 +350,8 @@ def open_device(
     elif port is not None:
         device = board(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate, overlap=overlap)
     elif target.device == "library":
+        from edgewright.drivers.library import LibraryDevice  # which is made from the classes here
+
         device = LibraryDevice(firmware, inference_timeout_s=inference_timeout_s)
     elif target.device == "emulator":
         mode: Mode | None = "plugin" if parts is not None else None

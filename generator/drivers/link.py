@@ -12,7 +12,7 @@ from __future__ import annotations
 import secrets
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,7 @@ from edgewright.closing import Closing
 from edgewright.drivers import frames
 from edgewright.drivers.batches import Batches
 from edgewright.drivers.exchange import DeviceResetError, Exchange, RefusedError, Request
-from edgewright.drivers.frames import Damage, DeviceInfo, Frame, TensorDescriptor, Type
+from edgewright.drivers.frames import Damage, DeviceInfo, Frame, Region, TensorDescriptor, Type
 from edgewright.drivers.line import BITS_PER_BYTE, Line
 from edgewright.errors import DataError, DeviceError, MemoryPlanError, PortError
 
@@ -208,6 +208,57 @@ class Link(Closing):
             first_batch_at=first_batch_at,
             resets=len(resets),
         )
+
+    def run_steps(
+        self, sample: npt.NDArray[np.uint8] | None, first: int, stop: int, limit_s: float = 60.0
+    ) -> npt.NDArray[np.uint32]:
+        """Run steps `first` to `stop` - 1 of one inference and return the timer's ticks of each (2^32 - 1: or more).
+
+        `sample`: its packed inputs; None: those that are there, which goes on with the inference from step `first`.
+        Shapes: `sample` (input_bytes,). Raises: DataError, MemoryPlanError as `run_batches`; DeviceError.
+        """
+        info = self._session_info()
+        if not 0 <= first < stop <= info.n_steps:
+            raise DeviceError(
+                f"{self._line.url}: the device has no steps {first} to {stop - 1}, but {info.n_steps} in all"
+            )
+        if sample is not None:
+            _check_samples(sample.reshape(1, -1), None, info)
+            data, chunk = sample.tobytes(), info.max_body_bytes - frames.LOAD_HEADER.size
+            self._ask(
+                Request(Type.LOAD, frames.LOAD_HEADER.pack(at) + data[at : at + chunk], what=f" at byte {at}")
+                for at in range(0, len(data), chunk)
+            )
+        self._run_number += 1
+        body = struct.pack("<IIIII", self._run_number, 0, 1, first, stop)
+        (answer,) = self._ask([Request(Type.RUN, body, 0, f" of steps {first} to {stop - 1}", limit_s, 1)])
+        if len(answer) != 12 or answer[:8] != struct.pack("<II", 0, 1):
+            raise DeviceError(
+                f"{self._line.url}: the RUN of steps {first} to {stop - 1} was answered with {answer.hex()}"
+            )
+        item = frames.STEP_TICK_BYTES
+        ticks = self.read(Region.STEP_TICKS, first * item, (stop - first) * item)
+        return np.frombuffer(ticks, "<u4").astype(np.uint32)
+
+    def read(self, region: int, offset: int, n_bytes: int) -> bytes:
+        """Return bytes of a region of the device's memory. Raises: DeviceError."""
+        chunk = self._session_info().max_body_bytes
+        pieces = [(at, min(chunk, n_bytes - at)) for at in range(0, n_bytes, chunk)]
+        answers = self._ask(
+            Request(Type.READ, struct.pack("<III", region, offset + at, size), i, f" of region {region} at byte {at}")
+            for i, (at, size) in enumerate(pieces)
+        )
+        for answer, (at, size) in zip(answers, pieces, strict=True):
+            if len(answer) != size:
+                raise DeviceError(
+                    f"{self._line.url}: READ of region {region} at byte {at} brought {len(answer)} bytes, not {size}"
+                )
+        return b"".join(answers)
+
+    def _ask(self, requests: Iterable[Request]) -> list[bytes]:
+        """Return the answers, in the order of the requests' numbers."""
+        answers = [(request.index, body) for request, body in self._exchange.answers(requests)]
+        return [body for _, body in sorted(answers, key=lambda answer: answer[0])]
 
     def _say_hello_again(self, before: DeviceInfo) -> None:
         """Begin a session with a device that was reset. Raises: DeviceError where it is not the same any more."""

@@ -109,10 +109,11 @@ class ProfileRecord(_Table):
     op: str
     kernel: str
     macs: int
-    instructions: float
-    cycles: float | None  # modelled
+    instructions: float | None
+    cycles: float | None  # modelled; on a board those of the timer, where that runs at the core's clock
+    time_us: float | None = None  # by the device's timer; None on an emulated board
     macs_per_cycle: float | None
-    share: float  # of the cycles; of the instructions where there are no cycles
+    share: float  # of the cycles; of the time or the instructions where there are no cycles
     moved_bytes: int
 
 

@@ -55,7 +55,7 @@ def result_table(result: Result) -> Table:
     return two_columns(f"{result.model.name} on {result.target.name} ({result.target.evidence})", rows)
 
 
-_NARROWER = ("name", "bytes", "MACs", "operator", "instructions")  # what a narrow terminal does without, in this order
+_NARROWER = ("name", "bytes", "MACs", "operator", "instructions", "cycles")  # what a narrow terminal does without
 _NAME_LENGTH = 24
 
 
@@ -75,6 +75,7 @@ def profile_tables(result: Result, room: int | None = None) -> tuple[Table, ...]
         "MACs": [f"{r.macs:,}" if r.macs else "" for r in result.profile] + [f"{macs:,}"],
         "instructions": [*(_number(r.instructions) for r in result.profile),
                          _number(result.run.instructions_per_inference)],
+        "us": [_number(r.time_us, digits=1) for r in result.profile] + [_number(_total_us(result), digits=1)],
         "cycles": [_number(r.cycles) for r in result.profile] + [_number(cycles)],
         "MAC/cycle": [f"{r.macs_per_cycle:.2f}" if r.macs and r.macs_per_cycle else "" for r in result.profile]
         + [f"{macs / cycles:.2f}" if cycles else ""],
@@ -82,11 +83,14 @@ def profile_tables(result: Result, room: int | None = None) -> tuple[Table, ...]
         "bytes": [f"{r.moved_bytes:,}" if r.moved_bytes else "" for r in result.profile]
         + [f"{sum(r.moved_bytes for r in result.profile):,}"],
     }  # fmt: skip
-    if cycles is None:
-        del columns["cycles"], columns["MAC/cycle"]
+    absent = [*(["us"] if result.profile[0].time_us is None else []),
+              *(["instructions"] if result.profile[0].instructions is None else []),
+              *(["cycles", "MAC/cycle"] if result.profile[0].cycles is None else [])]  # fmt: skip
+    for column in absent:
+        del columns[column]
     for column in _NARROWER:
         if room is not None and _width(columns) > room:
-            del columns[column]
+            columns.pop(column, None)
     table = Table(title="profile", title_justify="left", title_style="bold", show_footer=True, width=_width(columns))
     for title, cells in columns.items():
         is_text = title in ("operator", "name", "kernel")
@@ -94,6 +98,10 @@ def profile_tables(result: Result, room: int | None = None) -> tuple[Table, ...]
     for row in list(zip(*columns.values(), strict=True))[:-1]:
         table.add_row(*row)
     return (table,)
+
+
+def _total_us(result: Result) -> float:
+    return sum(record.time_us or 0.0 for record in result.profile or ())
 
 
 def _shortened(name: str) -> str:

@@ -13,21 +13,11 @@
 #define EW_PORT_RX_BUFFER_BYTES 4096
 #endif
 
-/* Defined by the board's build (-D) where the line's baud rate can be changed while it runs. Then the port gives:
- * whether it can do `baud`; the change to it, after what is queued was sent, or with 0 the return to the rate of the
- * start. */
-#ifdef EW_PORT_HAS_BAUD
+/* Where the line's baud rate can be changed while it runs the board's build defines EW_PORT_HAS_BAUD (-D; edgewright does
+ * so where a file of the board has ew_port_set_baud), and the port gives: whether it can do `baud`; the change to it,
+ * after what is queued was sent, or with 0 the return to the rate of the start. */
 int ew_port_can_set_baud(uint32_t baud);
 void ew_port_set_baud(uint32_t baud);
-#else
-static inline int ew_port_can_set_baud(uint32_t baud) {
-    (void)baud;
-    return 0;
-}
-static inline void ew_port_set_baud(uint32_t baud) {
-    (void)baud;
-}
-#endif
 
 /* Clocks, line and timer; called once, first. */
 void ew_port_init(void);
