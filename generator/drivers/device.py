@@ -28,6 +28,7 @@ from edgewright.drivers.emulator import Emulator, Mode, start_emulator
 from edgewright.drivers.exchange import DeviceCrashError
 from edgewright.drivers.icount import Parts
 from edgewright.drivers.link import BatchRun, Link, LinkStats
+from edgewright.drivers.meters.windows import Energy
 from edgewright.drivers.process import Background, start
 from edgewright.errors import DeviceError, InternalError, PortError, TargetError, ToolError
 from edgewright.ir import Array
@@ -67,6 +68,8 @@ class DeviceRun:
     parts: Array | None = None
     link: LinkStats | None = None
     stack_used_bytes: int | None = None
+    energy: Energy | None = None
+    meter_error: str | None = None  # why a meter that was asked for has no `energy`
 
 
 class Device(Closing):
