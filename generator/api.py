@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from edgewright.build import Firmware, write_project
 from edgewright.closing import Closing
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun
 from edgewright.drivers.flashing import FlashOptions
+from edgewright.drivers.meters.core import Meter, MeterOptions
 from edgewright.drivers.steps import step_ticks, tensors
 from edgewright.emit import SourceTree
 from edgewright.errors import EdgewrightError, QuantizationError
@@ -128,18 +130,25 @@ class Built:
     def flash(
         self, port: str | None = None, *, baudrate: int = 115200, inference_timeout_s: float = INFERENCE_TIMEOUT_S,
         profile: bool = False, write: bool | None = None, tool: str | None = None,
-        values: Mapping[str, str] | None = None,
+        values: Mapping[str, str] | None = None, meter: MeterOptions | None = None,
     ) -> Board:  # fmt: skip
         """Put it on its board: None is the target's emulator, or in-process on the host.
 
         `profile` splits what is measured by step. `write`: whether its flash is written, by default exactly if
         it is a board at a serial port; with which `tool`, and which of the tool's `values` are not the target's.
+        `meter` measures the energy of what is predicted.
         Raises: EdgewrightError.
         """
         writes = self.firmware.target.device == "serial" if write is None else write
         how = FlashOptions(tool, values or {}) if writes or tool is not None else None
-        options = pipeline.RunOptions(port, None, baudrate, inference_timeout_s, profile, how)
-        return Board(pipeline.open_board(self.firmware, options, self.clock), self, profile)
+        options = pipeline.RunOptions(port, None, baudrate, inference_timeout_s, profile, how, meter)
+        with ExitStack() as held:
+            opened = pipeline.open_board_meter(self.firmware, options, self.clock)
+            if opened is not None:
+                held.enter_context(opened)
+            board = Board(pipeline.open_board(self.firmware, options, self.clock), self, profile, opened)
+            held.pop_all()
+            return board
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,21 +158,29 @@ class Board(Closing):
     device: Device
     built: Built
     profile: bool = False
+    meter: Meter | None = None
 
     def close(self) -> None:
-        """Let go of the device."""
-        self.device.close()
+        """Let go of the device, and of the meter."""
+        try:
+            self.device.close()
+        finally:
+            if self.meter is not None:
+                self.meter.close()
 
     def is_alive(self) -> bool:
         """Whether the device answers."""
         return self.device.is_alive()
 
     def predict(self, x: Array | Mapping[str, Array], batch_size: int | None = None) -> Predictions:
-        """Run all samples. Shapes: (n, *shape of one sample), or such an array for each input by name."""
+        """Run all samples. Shapes: (n, *shape of one sample), or such an array for each input by name.
+
+        Where a meter failed meanwhile, `run.meter_error` of what is returned says why.
+        """
         ports = self.built.firmware.manifest.inputs
         data = check_data(x if isinstance(x, Mapping) else {ports[0].name: x}, ports)
         with self.built.clock.stage("run"):
-            done = pipeline.run_on(self.device, data, batch_size, self.built.clock)
+            done = pipeline.run_on(self.device, data, batch_size, self.built.clock, meter=self.meter)
             done = timed(self.device, data, done) if self.profile else done
         return Predictions(done, data, self.built)
 
@@ -189,7 +206,7 @@ class Board(Closing):
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What came back; `run` has instructions, latency and link statistics."""
+    """What came back; `run` has instructions, latency, energy and link statistics."""
 
     run: DeviceRun
     data: DataSet

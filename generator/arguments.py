@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast, get_args
 import typer
 
 from edgewright.drivers.flashing import FlashOptions
+from edgewright.drivers.meters.core import MeterOptions
 from edgewright.errors import EdgewrightError
 from edgewright.files import write_text
 from edgewright.manifest import Optimize, Ports
@@ -87,6 +88,15 @@ Baud = Annotated[int, typer.Option("--baud", min=1, help="Baud rate of a real po
 Profile = Annotated[bool, typer.Option("--profile", help="Also show what each step takes.")]
 NoTrace = Annotated[bool, typer.Option("--no-trace", help="Leave out what runs single steps for the link.")]
 TimeLimit = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds that one inference may take.")]
+MeterName = Annotated[
+    str | None, typer.Option("--meter", metavar="METER[:ADDRESS]", show_default=False,
+                             help="Measure energy: ppk2, ppk2-ampere, joulescope, lpm01a or otii.")]  # fmt: skip
+Supply = Annotated[
+    float | None, typer.Option("--supply", metavar="VOLTS", show_default=False,
+                               help="With --meter: what it feeds the board with.")]  # fmt: skip
+MeterMarker = Annotated[
+    str | None, typer.Option("--meter-marker", metavar="CHANNEL", show_default=False,
+                             help="With --meter: its input with the board's marker pin; else the first.")]  # fmt: skip
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a folder that holds something else.")]
 Calibration = Annotated[
     Path | None, typer.Option("--calibration", "-c", show_default=False,
@@ -131,6 +141,17 @@ def flash_options(tool: str | None, values: list[str] | None) -> FlashOptions:
             raise EdgewrightError(f"--with {text}: expected NAME=VALUE")
         pairs[name] = value
     return FlashOptions(tool, pairs)
+
+
+def meter_options(meter: str | None, supply_v: float | None, marker: str | None) -> MeterOptions | None:
+    """Read --meter, --supply and --meter-marker. Raises: EdgewrightError."""
+    if meter is None:
+        for option, value in (("--supply", supply_v), ("--meter-marker", marker)):
+            if value is not None:
+                raise EdgewrightError(f"{option} {value}: it is for --meter")
+        return None
+    name, _, address = meter.partition(":")
+    return MeterOptions(name, address or None, supply_v, marker)
 
 
 def places(wishes: list[str] | None) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, ValidationError, model_validator
 
 from edgewright.board_mistakes import describe, named_files
+from edgewright.board_power import Power
 from edgewright.errors import TargetError
 from edgewright.flash_ways import FlashWay
 from edgewright.resources import resource_dir
@@ -240,6 +241,7 @@ class Target(_Table):
     emulator: Emulator | None = None
     tool: tuple[Tool, ...] = ()
     flash: tuple[FlashWay, ...] = ()  # the first whose tool is there is taken
+    power: Power | None = None
     _folder: Path = PrivateAttr(default=Path())
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from edgewright.boards import Memory, Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.drivers.flashing import FlashOptions, flash_and_open
+from edgewright.drivers.meters.core import Meter, MeterOptions
+from edgewright.drivers.meters.registry import check_meter, open_meter, run_measured
 from edgewright.emit import SourceTree, emit
 from edgewright.errors import MemoryPlanError
 from edgewright.frontends.onnx import Model, load_onnx
@@ -248,7 +250,8 @@ def load_project(folder: Path, target: str | None = None) -> tuple[Manifest, Tar
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How samples are driven through a device. Units: seconds. `flash`: how it is flashed first; None: it is not."""
+    """How samples are driven through a device. Units: seconds. `flash`: how it is flashed first; None: it is not.
+    `meter`: what measures meanwhile."""
 
     port: str | None = None
     batch_size: int | None = None
@@ -256,6 +259,16 @@ class RunOptions:
     inference_timeout_s: float = INFERENCE_TIMEOUT_S
     profile: bool = False
     flash: FlashOptions | None = None
+    meter: MeterOptions | None = None
+
+
+def open_board_meter(firmware: Firmware, options: RunOptions, clock: Clock) -> Meter | None:
+    """Open the meter, where one is asked for: before the board, which it may feed. Raises: MeterError, ToolError."""
+    if options.meter is None:
+        return None
+    check_meter(options.meter, firmware.target, options.port)
+    with clock.stage("meter"):
+        return open_meter(options.meter)
 
 
 def open_board(firmware: Firmware, options: RunOptions, clock: Clock) -> Device:
@@ -274,19 +287,27 @@ def run(
     firmware: Firmware, data: DataSet, options: RunOptions, clock: Clock, on_progress: OnProgress | None = None
 ) -> DeviceRun:
     """Flash and run: all samples on the device that the firmware is for."""
-    device = open_board(firmware, options, clock)
-    with device, clock.stage("run"):
-        done = run_on(device, data, options.batch_size, clock, on_progress)
-        return timed(device, data, done) if options.profile else done
+    with ExitStack() as held:
+        meter = open_board_meter(firmware, options, clock)
+        if meter is not None:
+            held.enter_context(meter)
+        device = held.enter_context(open_board(firmware, options, clock))
+        with clock.stage("run"):
+            done = run_on(device, data, options.batch_size, clock, on_progress, meter)
+            return timed(device, data, done) if options.profile else done
 
 
 def run_on(
-    device: Device, data: DataSet, batch_size: int | None, clock: Clock, on_progress: OnProgress | None = None
-) -> DeviceRun:
-    """Run all samples on an open device."""
+    device: Device, data: DataSet, batch_size: int | None, clock: Clock, on_progress: OnProgress | None = None,
+    meter: Meter | None = None,
+) -> DeviceRun:  # fmt: skip
+    """Run all samples on an open device, where there is a meter one a batch: the marker rests while samples travel."""
     total = data.samples
     report = None if on_progress is None else (lambda done: on_progress(done, total))
-    done = device.run(data, batch_size, report)
+    if meter is None:
+        done = device.run(data, batch_size, report)
+    else:
+        done = run_measured(meter, lambda: device.run(data, batch_size or 1, report))
     clock.seconds["first_result"] = done.first_result_at - clock.started
     return done
 

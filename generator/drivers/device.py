@@ -24,6 +24,7 @@ from edgewright.drivers.exchange import DeviceCrashError
 from edgewright.drivers.frames import Region
 from edgewright.drivers.icount import Parts
 from edgewright.drivers.link import BatchRun, Link, LinkStats
+from edgewright.drivers.meters.windows import Energy
 from edgewright.drivers.process import Background, start
 from edgewright.errors import DeviceError, InternalError, PortError, TargetError
 from edgewright.ir import Array
@@ -66,6 +67,8 @@ class DeviceRun:
     timer_hz: int | None = None
     link: LinkStats | None = None
     stack_used_bytes: int | None = None
+    energy: Energy | None = None
+    meter_error: str | None = None  # why a meter that was asked for has no `energy`
 
 
 class Device(Closing):

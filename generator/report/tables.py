@@ -8,7 +8,7 @@ from rich.table import Table
 
 from edgewright.elf_sizes import RegionUse
 from edgewright.manifest import RegionFacts
-from edgewright.report.result import RegionRecord, Result
+from edgewright.report.result import RegionRecord, Result, RunRecord
 
 
 def _number(value: float | None, unit: str = "", digits: int = 0) -> str:
@@ -148,6 +148,7 @@ def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
     if run.latency_us is not None:
         p = run.latency_us
         yield "latency p50 / p95 / p99", f"{p.p50:,.1f} / {p.p95:,.1f} / {p.p99:,.1f} us"
+    yield from _energy_rows(run)
     yield "MACs, parameters", f"{result.model.macs:,}, {result.model.parameters:,}"
     raw = f", {_number(build.raw_weights_bytes)} before packing" if build.raw_weights_bytes else ""
     yield "flash", f"{_number(build.flash_bytes, 'B')} (weights {_number(build.weights_bytes, 'B')}{raw})"
@@ -162,6 +163,17 @@ def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
         yield "stack of an inference", f"{_number(build.inference_stack_bytes, 'B')} at most"
     if build.stack_bytes is not None and build.stack_bound_note is not None:
         yield "stack bound", f"none: {build.stack_bound_note}"
+
+
+def _energy_rows(run: RunRecord) -> Iterable[tuple[str, str]]:
+    if run.energy_uj is not None:
+        yield "energy per inference", f"{run.energy_uj:,.2f} uJ ({run.energy_source})"
+    seen = run.energy
+    if seen is not None:
+        p = seen.percentiles_uj
+        yield "energy p50 / p95 / p99", f"{p.p50:,.2f} / {p.p95:,.2f} / {p.p99:,.2f} uJ"
+        idle = "" if seen.idle_mw is None else f", idle {seen.idle_mw:,.2f} mW"
+        yield "power", f"{seen.power_mw:,.2f} mW at {seen.supply_v:.2f} V{idle}"
 
 
 def _link_rows(result: Result) -> Iterable[tuple[str, str]]:

@@ -37,7 +37,8 @@ void ew_port_write(const uint8_t *src, size_t n_bytes);
 uint64_t ew_port_ticks(void);
 uint32_t ew_port_timer_hz(void);
 
-/* Mark the one inference between the two calls, for an instruction counter outside; may do nothing. */
+/* Mark the one inference between the two calls, for an instruction counter or a power meter outside (a pin that is
+ * high in between); may do nothing. */
 void ew_port_roi_begin(void);
 void ew_port_roi_end(void);
 

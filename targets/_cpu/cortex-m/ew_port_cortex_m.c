@@ -1,6 +1,7 @@
 /* The part of ew_port.h that is the same on every Cortex-M: markers, reset; memory and stack are in ew_port_memory.h. The
  * UART driver gives ew_port_read, ew_port_read_now (by ew_uart_ring.h) and ew_port_write, the timer's driver
  * ew_port_ticks and ew_port_timer_hz. */
+#include "ew_board.h"
 #include "ew_cortex_m.h"
 #include "ew_port.h"
 #include "ew_timer.h"
@@ -17,9 +18,27 @@ void ew_port_init(void)
 {
     ew_timer_init();
     ew_uart_init();
+#if defined(EW_MARK_INIT) && !defined(EW_MARK_PULSES)
+    EW_MARK_INIT;
+    EW_MARK_LOW;
+#endif
     __asm volatile("cpsie i" ::: "memory");
 }
 
+#if defined(EW_MARK_HIGH) && !defined(EW_MARK_PULSES)
+/* The board has a marker pin for a power meter: high during an inference. */
+void ew_port_roi_begin(void)
+{
+    EW_MARK_HIGH;
+    __asm volatile(EW_MARKER_BEGIN ::: "memory");
+}
+
+void ew_port_roi_end(void)
+{
+    __asm volatile(EW_MARKER_END ::: "memory");
+    EW_MARK_LOW;
+}
+#else
 /* Naked, so that nothing but the return and the call of the end marker's function is counted besides the inference. */
 __attribute__((naked)) void ew_port_roi_begin(void)
 {
@@ -30,6 +49,7 @@ __attribute__((naked)) void ew_port_roi_end(void)
 {
     __asm volatile(EW_MARKER_END "\n bx lr");
 }
+#endif
 
 void ew_port_reset(void)
 {

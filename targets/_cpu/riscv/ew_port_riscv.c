@@ -37,12 +37,30 @@ void ew_external_interrupt(void)
 void ew_port_init(void)
 {
     ew_uart_init();
+#if defined(EW_MARK_INIT) && !defined(EW_MARK_PULSES)
+    EW_MARK_INIT;
+    EW_MARK_LOW;
+#endif
     PLIC_PRIORITY(EW_UART_RX_IRQ) = 1u;
     PLIC_ENABLE(EW_UART_RX_IRQ) = 1u << (EW_UART_RX_IRQ % 32u);
     PLIC_THRESHOLD = 0u;
     __asm volatile("csrs mie, %0\n csrsi mstatus, 8" ::"r"(EW_MIE_EXTERNAL) : "memory");
 }
 
+#if defined(EW_MARK_HIGH) && !defined(EW_MARK_PULSES)
+/* The board has a marker pin for a power meter: high during an inference. */
+void ew_port_roi_begin(void)
+{
+    EW_MARK_HIGH;
+    __asm volatile(EW_MARKER_BEGIN ::: "memory");
+}
+
+void ew_port_roi_end(void)
+{
+    __asm volatile(EW_MARKER_END ::: "memory");
+    EW_MARK_LOW;
+}
+#else
 /* Naked, so that nothing but the return and the call of the end marker's function is counted besides the inference. */
 __attribute__((naked)) void ew_port_roi_begin(void)
 {
@@ -53,6 +71,7 @@ __attribute__((naked)) void ew_port_roi_end(void)
 {
     __asm volatile(EW_MARKER_END "\n ret");
 }
+#endif
 
 uint32_t ew_port_timer_hz(void)
 {
