@@ -90,7 +90,7 @@ class Port:
         dtype = self.tensor.dtype
         if dtype is DType.F32:
             return "EW_MLPERF_FLOAT32"
-        if dtype.numpy.kind not in "iub":
+        if not dtype.is_integer and dtype is not DType.B8:
             raise UnsupportedError(f"--front mlperf prints numbers: output '{self.tensor.name}' is {dtype.value}")
         return "EW_MLPERF_SIGNED" if dtype.numpy.kind == "i" else "EW_MLPERF_UNSIGNED"
 
