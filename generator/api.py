@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -37,6 +38,8 @@ from edgewright.quantizer import QuantizedModel, quantize_model
 from edgewright.report.record import result_of
 from edgewright.report.result import Result as Report
 from edgewright.samples import LABELS, SINGLE_INPUT, DataSet, check_data
+
+LOG = logging.getLogger(__name__)
 
 
 def load(
@@ -177,6 +180,8 @@ class Board(Closing):
         data = check_data(x if isinstance(x, Mapping) else {ports[0].name: x}, ports)
         with self.built.clock.stage("run"):
             done = pipeline.run_on(self.device, data, batch_size, self.built.clock, meter=self.meter)
+        if done.meter_error is not None:
+            LOG.warning("no energy: %s", done.meter_error)
         return Predictions(done, data, self.built)
 
 
