@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -40,6 +41,8 @@ from edgewright.report.record import result_of
 from edgewright.report.result import Result as Report
 from edgewright.samples import LABELS, SINGLE_INPUT, DataSet, check_data
 from edgewright.tracing import LayerCheck, check_layers
+
+LOG = logging.getLogger(__name__)
 
 
 def load(
@@ -182,6 +185,8 @@ class Board(Closing):
         with self.built.clock.stage("run"):
             done = pipeline.run_on(self.device, data, batch_size, self.built.clock, meter=self.meter)
             done = timed(self.device, data, done) if self.profile else done
+        if done.meter_error is not None:
+            LOG.warning("no energy: %s", done.meter_error)
         return Predictions(done, data, self.built)
 
     def layer_times(self, x: Array | Mapping[str, Array]) -> Array:

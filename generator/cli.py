@@ -324,14 +324,15 @@ def _finish(
     result, meter_error = _measured(screen, clock, firmware, samples, options)
     write_json(json_file, result)
     screen.show(result_table(result), *profile_tables(result, screen.room))
-    if meter_error is not None:  # what was predicted has been compared and written all the same
-        raise MeterError(meter_error)
     if not result.fidelity.passed:
         screen.error(
             f"{result.fidelity.mismatching_elements:,} of {result.fidelity.elements:,} output elements differ from "
             f"{result.fidelity.reference} by up to {result.fidelity.max_abs_error:.3g}"
         )
-        raise typer.Exit(1)
+    if meter_error is not None:  # what was predicted has been compared, shown and written all the same
+        screen.error(meter_error)
+    if meter_error is not None or not result.fidelity.passed:
+        raise typer.Exit(1 if not result.fidelity.passed else MeterError.exit_status)
     return result
 
 

@@ -6,7 +6,6 @@ Packages that a meter needs are imported when it is opened, and are no dependenc
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -21,7 +20,6 @@ from edgewright.drivers.meters.ppk2 import Ppk2, Ppk2Ampere
 from edgewright.drivers.meters.windows import energy_of
 from edgewright.errors import MeterError
 
-LOG = logging.getLogger(__name__)
 METERS: dict[str, type[Meter]] = {
     "ppk2": Ppk2, "ppk2-ampere": Ppk2Ampere, "joulescope": Joulescope, "lpm01a": Lpm01a, "otii": Otii,
 }  # fmt: skip
@@ -66,5 +64,4 @@ def run_measured(meter: Meter, run: Callable[[], DeviceRun]) -> DeviceRun:
     try:
         return replace(done, energy=energy_of(meter.stop(), done.samples, durations_s))
     except MeterError as error:
-        LOG.warning("no energy: %s", error)
         return replace(done, meter_error=str(error))
