@@ -26,7 +26,7 @@
 
 #define ENABLE_UART 4u
 #define INT_RXDRDY (1u << 2)
-#define PIN_INPUT 0u
+#define PIN_INPUT (3u << 2) /* with pull-up: the debugger drives the line only while a port is open */
 #define PIN_OUTPUT 3u /* input buffer disconnected */
 
 #define BAUD_MIN 1200u
