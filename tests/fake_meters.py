@@ -194,7 +194,7 @@ class FakeOtii:
                     base = {"cmd": request["cmd"], "trans_id": request["trans_id"]}
                     self._say(peer, {"type": "progress", **base, "progress_value": 0.5})
                     try:
-                        answer = self._answer(request["cmd"], request["data"])
+                        answer = self._answer(request["cmd"], request.get("data", {}))
                         self._say(peer, {"type": "response", **base, "data": answer})
                     except (KeyError, ValueError) as error:
                         data = {"message": str(error)}
@@ -229,7 +229,7 @@ class FakeOtii:
             "otii_get_devices": {"devices": [{"device_id": "Arc1", "name": "Arc I", "type": "Arc"},
                                              {"device_id": "u", "name": "uart", "type": "Uart"}]},
             "otii_get_active_project": {"project_id": -1}, "otii_create_project": {"project_id": 7},
-            "project_get_last_recording": {"recording_id": 9},
+            "project_get_last_recording": {"recording_id": 9, "name": "Recording 1"},
         }[command]  # fmt: skip
 
 
