@@ -9,7 +9,13 @@ from edgewright.boards import list_targets
 from edgewright.drivers.process import find_tool, install_hint, run
 from edgewright.errors import ToolError
 
-_OPTIONAL_PACKAGES = (("onnxruntime", "the reference in every run", "pip install 'edgewright[ort]'"),)
+# name, purpose, what is without it, remedy
+_OPTIONAL_PACKAGES = (
+    ("onnxruntime", "the reference in every run", "ONNX's own evaluator is taken, which is slower",
+     "pip install 'edgewright[ort]'"),
+    ("ppk2-api", "--meter ppk2", "there is none", "pip install 'edgewright[ppk2]'"),
+    ("pyjoulescope_driver", "--meter joulescope", "there is none", "pip install 'edgewright[joulescope]'"),
+)  # fmt: skip
 _BUILD_TOOLS = ("cmake", "ninja")
 
 
@@ -35,12 +41,11 @@ def examine() -> list[Finding]:
             purposes.setdefault(tool.name, tool.purpose)
     purposes.setdefault("cc", "compiles for this computer, and the emulator's instruction counter")
     findings = [_tool(name, purpose) for name, purpose in purposes.items()]
-    for name, purpose, remedy in _OPTIONAL_PACKAGES:
+    for name, purpose, without, remedy in _OPTIONAL_PACKAGES:
         try:
             findings.append(Finding(name, purpose, version(name), None))
         except PackageNotFoundError:
-            text = f"{purpose}; without it ONNX's own evaluator is taken, which is slower"
-            findings.append(Finding(name, text, None, remedy))
+            findings.append(Finding(name, f"{purpose}; without it {without}", None, remedy))
     return findings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import queue
 import socket
@@ -16,6 +17,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+LINGER_S = 0.2  # that samples still come: on a busy computer a pulse may reach the fake late
 
 PPK2_METADATA = {
     "Calibrated": "0", "R0": "1003.35", "R1": "101.55", "R2": "10.28", "R3": "0.95", "R4": "0.048",
@@ -84,8 +87,8 @@ class FakePpk2(_Pty):
 
     def __init__(self, idle: tuple[int, int, int] = (200, 1, 0)) -> None:
         self.idle, self.commands = idle, list[bytes]()
-        self.measures, self.loses = False, 0
-        self._count, self._heard = 0, b""
+        self.measures, self.loses, self.pauses = False, 0, 0
+        self._count, self._heard, self._ends_at = 0, b"", math.inf
         self._script: queue.Queue[tuple[int, int, int, int]] = queue.Queue()
         super().__init__()
 
@@ -100,10 +103,19 @@ class FakePpk2(_Pty):
             self.commands.append(command)
             if command[0] == 0x19:
                 text = "\n".join(f"{name}: {value}" for name, value in PPK2_METADATA.items())
-                self.send(f"{text}\nEND\n".encode("ascii"))
-            self.measures = {0x06: True, 0x07: False}.get(command[0], self.measures)
+                half = len(text) // 2 if self.pauses else 0
+                self.send(text[:half].encode("ascii"))
+                time.sleep(0.15 if half else 0)
+                self.pauses = max(self.pauses - 1, 0)
+                self.send(f"{text[half:]}\nEND\n".encode("ascii"))
+            if command[0] == 0x06:
+                self.measures, self._ends_at = True, math.inf
+            if command[0] == 0x07:
+                self._ends_at = time.monotonic() + LINGER_S
 
     def step(self) -> None:
+        if time.monotonic() > self._ends_at:
+            self.measures = False
         if not self.measures:
             return
         self._samples(*self.idle, 40)
@@ -194,7 +206,7 @@ class FakeOtii:
                     base = {"cmd": request["cmd"], "trans_id": request["trans_id"]}
                     self._say(peer, {"type": "progress", **base, "progress_value": 0.5})
                     try:
-                        answer = self._answer(request["cmd"], request["data"])
+                        answer = self._answer(request["cmd"], request.get("data", {}))
                         self._say(peer, {"type": "response", **base, "data": answer})
                     except (KeyError, ValueError) as error:
                         data = {"message": str(error)}
@@ -229,7 +241,7 @@ class FakeOtii:
             "otii_get_devices": {"devices": [{"device_id": "Arc1", "name": "Arc I", "type": "Arc"},
                                              {"device_id": "u", "name": "uart", "type": "Uart"}]},
             "otii_get_active_project": {"project_id": -1}, "otii_create_project": {"project_id": 7},
-            "project_get_last_recording": {"recording_id": 9},
+            "project_get_last_recording": {"recording_id": 9, "name": "Recording 1"},
         }[command]  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +131,19 @@ def test_clocks_of_rp2350() -> None:
     vco = 12 * MHZ * divide
     assert 750 * MHZ <= vco <= 1600 * MHZ
     assert vco / field(prim, 18, 16) / field(prim, 14, 12) == board.clock_hz
+
+
+@pytest.mark.parametrize("board", [b for b in BUILT if "EW_UART_STM32" in b.defines and "EW_MARK_HIGH" in b.defines],
+                         ids=lambda board: board.name)  # fmt: skip
+def test_marker_pins_of_stm32(board: Target) -> None:
+    """MODER of the pin's port becomes an output, BSRR sets and resets this very pin, and the port's clock runs."""
+    words = {name: [int(word, 16) for word in re.findall(r"0x([0-9A-F]{8})u", str(board.defines[f"EW_MARK_{name}"]))]
+             for name in ("INIT", "HIGH", "LOW")}  # fmt: skip
+    port, again, cleared, output = words["INIT"]
+    pin = words["HIGH"][1].bit_length() - 1
+    assert port == again and cleared == 3 << 2 * pin and output == 1 << 2 * pin
+    assert words["HIGH"] == [port + 0x18, 1 << pin] and words["LOW"] == [port + 0x18, 1 << pin + 16]
+    clocks = {0x40020000: 0x40023830, 0x48000000: 0x4002104C, 0x58020000: RCC_H7 + 0xE0}  # AHB1ENR, AHB2ENR, AHB4ENR
+    assert registers(board)[clocks[port & ~0x1FFF]] >> (port & 0x1FFF) // 0x400 & 1
+    used = registers(board).get(port, 0)
+    assert used >> 2 * pin & 3 == 0  # nothing else has the pin

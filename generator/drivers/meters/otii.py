@@ -167,7 +167,9 @@ class Otii(Meter):
         if self._socket is None:
             raise MeterError("Otii: the connection is closed")
         self._requests += 1
-        request = {"type": "request", "cmd": command, "data": data, "trans_id": str(self._requests)}
+        request: dict[str, Any] = {"type": "request", "cmd": command, "trans_id": str(self._requests)}
+        if data:
+            request["data"] = data
         try:
             self._socket.sendall(json.dumps(request).encode("utf-8") + b"\r\n")
         except OSError as error:

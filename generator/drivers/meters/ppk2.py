@@ -21,6 +21,7 @@ PERIOD_S = 1e-5
 _COUNT_BITS, _COUNT_SHIFT, _LOGIC_SHIFT = 6, 18, 24
 _POWER_UP_S = 0.3
 _PORT_TIMEOUT_S = 1.0
+_CALIBRATION_TRIES = 3
 
 
 class Ppk2(Meter):
@@ -62,7 +63,7 @@ class Ppk2(Meter):
             ppk.stop_measuring()
             time.sleep(SETTLE_S)
             ppk.get_data()
-            known = ppk.get_modifiers()
+            known = self._read_calibration()
             if known:
                 (ppk.use_source_meter if self.feeds else ppk.use_ampere_meter)()
                 ppk.set_source_voltage(round(self.supply_v * 1000))
@@ -70,6 +71,13 @@ class Ppk2(Meter):
         if not known:
             raise MeterError(f"PPK2: what is on port '{self._port}' does not answer as a PPK2")
         time.sleep(_POWER_UP_S)
+
+    def _read_calibration(self) -> bool:
+        """Whether it could be read. The package drops what comes before a pause; its first line tells that all came."""
+        for _ in range(_CALIBRATION_TRIES):
+            if self._ppk.get_modifiers() and self._ppk.modifiers["Calibrated"] is not None:
+                return True
+        return False
 
     def close(self) -> None:
         """Close the port; the board stays powered."""
