@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DIGITS, DIGITS_CALIBRATION, need
+from conftest import DIGITS, DIGITS_CALIBRATION, need_tools
 from firmware import build_firmware
 
 import edgewright as ew
@@ -21,7 +21,7 @@ RCC_H7 = 0x58024400
 @pytest.fixture(params=BUILT, ids=lambda target: target.name)
 def target(request: pytest.FixtureRequest) -> Target:
     board: Target = request.param
-    need(*(tool.name for tool in board.tool))
+    need_tools(board)
     return board
 
 
