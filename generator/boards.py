@@ -47,6 +47,7 @@ class Memory(_Table):
     """One region of the memory map. Code goes to the first flash region, stack and data to the first RAM region.
 
     All are there for tensors (RAM) and weights. `wait`: cycles that an access takes beyond one to the fastest region.
+    `data_origin`: where loads find the region, if not where code runs from it.
     """
 
     name: Identifier
@@ -54,11 +55,17 @@ class Memory(_Table):
     origin: NonNegative
     bytes: Positive
     wait: NonNegative = 0
+    data_origin: NonNegative | None = None
 
     @property
     def end(self) -> int:
         """First address behind the region."""
         return self.origin + self.bytes
+
+    def holds(self, address: int) -> bool:
+        """Whether the address is the region's, be it for code or for data."""
+        starts = [self.origin] if self.data_origin is None else [self.origin, self.data_origin]
+        return any(start <= address < start + self.bytes for start in starts)
 
 
 class Toolchain(_Table):

@@ -32,7 +32,11 @@ __attribute__((naked, section(".init"))) void ew_reset(void)
                    ".option pop\n"
                    "la sp, ew_stack_top\n"
                    "la tp, ew_tls_start\n"
+#ifdef EW_TRAP_TABLE /* a core that knows vectored interrupts only */
+                   "la t0, ew_trap_table + 1\n"
+#else
                    "la t0, ew_trap\n"
+#endif
                    "csrw mtvec, t0\n"
 #ifdef __riscv_flen
                    "li t0, 0x2000\n" /* EW_MSTATUS_FS_INITIAL */
