@@ -5,6 +5,7 @@ What comes back is compared in `expected` and put together in `report.record`.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -60,9 +61,9 @@ def load(path: Path, pins: Pins | None = None, bindings: Bindings | None = None)
     return load_onnx(path, pins, bindings)
 
 
-LINK_RAM_BYTES = 6400  # of the serial link and the port, beside stack, arena and samples
 CODE_RESERVE_BYTES = 20 * 1024  # of flash, beside the weights: kernels, the link, the start-up code
-DATA_RESERVE_BYTES = 8 * 1024  # of the first RAM, beside stack and samples: the link's buffers; where there is more RAM
+_LINK_RAM_BYTES = 256  # of the serial link and the port, beside their buffers
+_LINK_BUFFERS = re.compile(r"-D(EW_PORT_RX_BUFFER_BYTES|EW_LINK_MAX_BODY)=([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -107,9 +108,10 @@ class Settings:
             raise MemoryPlanError(f"stage weights in {self.stage_weights}: that is flash; there is RAM in {ram}")
         if target is None or target.data_memory is None or target.code_memory is None:
             return Placement(limit=self.ram_limit)
-        several = len(target.ram_regions) > 1
-        used = {target.data_memory.name: _stack_bytes(target) + _sample_bytes(graph) + several * DATA_RESERVE_BYTES,
-                target.code_memory.name: CODE_RESERVE_BYTES}  # fmt: skip
+        data = _stack_bytes(target) + _sample_bytes(graph)
+        if len(target.ram_regions) > 1:
+            data += _link_ram_bytes(target)
+        used = {target.data_memory.name: data, target.code_memory.name: CODE_RESERVE_BYTES}
 
         def left(memory: Memory) -> Region:
             return Region(memory.name, max(memory.bytes - used.get(memory.name, 0), 0), memory.wait)
@@ -141,14 +143,15 @@ def plan(model: Model, target: Target | None = None, settings: Settings | Optimi
                 return make_plan(graph, core, replace(options, ram_limit=limit), placement)
         raise
     spare = _spare_ram(planned, target)
-    enough = spare is None or spare >= LINK_RAM_BYTES
-    if enough or settings.ram_limit is not None or len(placement.ram) > 1:
+    if target is None or spare is None or settings.ram_limit is not None or len(placement.ram) > 1:
         return planned
-    limit = max(planned.arena_bytes + (spare or 0) - LINK_RAM_BYTES, 0)
-    try:
-        return make_plan(graph, core, replace(options, ram_limit=limit), placement)
-    except MemoryPlanError:
-        return planned  # `check_fits` says what is missing
+    missing = _link_ram_bytes(target) - spare
+    if missing <= 0:
+        return planned
+    with suppress(MemoryPlanError):
+        return make_plan(graph, core, replace(options, ram_limit=max(planned.arena_bytes - missing, 0)), placement)
+    least = make_plan(graph, core, replace(options, optimize="ram"), placement)  # `check_fits` says what is missing
+    return min(planned, least, key=lambda plan: plan.arena_bytes)
 
 
 def _spare_ram(planned: Plan, target: Target | None) -> int | None:
@@ -167,6 +170,13 @@ def _sample_bytes(graph: Graph) -> int:
 
 def _stack_bytes(target: Target) -> int:
     return target.stack.bytes if target.stack else 0
+
+
+def _link_ram_bytes(target: Target) -> int:
+    """What the link takes beside stack, arena and samples: the port's buffer and two frames (ew_port.h, ew_link.h)."""
+    sizes = {"EW_PORT_RX_BUFFER_BYTES": 4096, "EW_LINK_MAX_BODY": 1024}
+    sizes |= {m[1]: int(m[2]) for flag in target.build.flags if (m := _LINK_BUFFERS.fullmatch(flag))}
+    return sizes["EW_PORT_RX_BUFFER_BYTES"] + 2 * sizes["EW_LINK_MAX_BODY"] + _LINK_RAM_BYTES
 
 
 def generate(model: Model, planned: Plan, target: Target, settings: Settings | Optimize) -> SourceTree:

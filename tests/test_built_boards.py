@@ -46,9 +46,8 @@ def test_digits_int8_fits(target: Target, digits_int8: QuantizedModel, monkeypat
     assert target.stack is not None
     for region in firmware.sizes.regions:
         assert region.used_bytes <= region.bytes
-    if "arm" in target.isa:
-        assert firmware.stack.total_bytes is not None
-        assert firmware.stack.total_bytes <= target.stack.bytes
+    assert firmware.stack.total_bytes is not None
+    assert firmware.stack.total_bytes <= target.stack.bytes
 
 
 def registers(target: Target) -> dict[int, int]:

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from conftest import DIGITS, DIGITS_CALIBRATION, DIGITS_TEST, need_tools
+from conftest import DIGITS, DIGITS_CALIBRATION, DIGITS_TEST, REPOSITORY, SHARED_MODELS, need_tools
 from firmware import build_firmware, running
 
 import edgewright as ew
 from edgewright.boards import list_targets, load_target
 from edgewright.drivers import process
+from edgewright.errors import MemoryPlanError
 
 TARGETS = [target for target in list_targets() if target.device == "emulator"]
 FEATURE_BITS = {"fpu": 1, "dsp": 2, "mve": 4}
@@ -83,8 +84,38 @@ def test_digits_int8(target, digits_int8):
     assert report.run.instructions_source == "plugin, exact"
     assert report.run.instructions_min > report.model.macs / 16
     assert report.build.ram_bytes <= target.ram_bytes
-    if "arm" in target.isa:
-        assert report.build.stack_bytes <= report.build.stack_bound_bytes <= target.stack.bytes
+    assert report.build.stack_bytes <= report.build.stack_bound_bytes <= target.stack.bytes
+
+
+TOO_SMALL = {"stm32vldiscovery"}  # 8 KB of RAM
+
+
+@pytest.fixture(scope="module")
+def keywords_int8():
+    """A keyword spotter and three integer samples: MLPerf Tiny's, else the one of examples/keywords, on noise."""
+    if SHARED_MODELS.is_dir():
+        return ew.load(SHARED_MODELS / "kws_int8_qdq.onnx"), np.load(SHARED_MODELS / "kws_int8.npz")["x"][:3]
+    rng = np.random.default_rng(20)
+    noise = rng.uniform(-280, 80, (16, 1, 49, 10)).astype(np.float32)
+    model = ew.load(REPOSITORY / "examples" / "keywords" / "keywords.onnx")
+    return ew.quantize(model, noise, rounding="nearest", io="int8"), rng.integers(-128, 128, noise[:3].shape, np.int8)
+
+
+@pytest.mark.slow
+def test_keywords_int8(target, keywords_int8):
+    """The same bits on every board that has the RAM: 10 to 18 KB for the arena, 50 KB of flash."""
+    model, samples = keywords_int8
+    if target.name in TOO_SMALL:
+        with pytest.raises(MemoryPlanError, match=r"the plan needs .* has 8,192 B"):
+            ew.generate(model, target.name)
+        return
+    with ew.generate(model, target.name).build().flash() as board:
+        report = board.predict(samples).report()
+    assert report.fidelity.reference == "numpy-integer"
+    assert report.fidelity.mismatching_elements == 0
+    assert report.run.samples == 3
+    assert report.build.ram_bytes <= target.ram_bytes
+    assert report.build.flash_bytes <= sum(region.bytes for region in target.flash_regions)
 
 
 @pytest.mark.slow
