@@ -73,10 +73,11 @@ def divided(code: int) -> int:
         ("nucleo-f401re", 8 * MHZ, 1),
         ("nucleo-f746zg", 8 * MHZ, 1),
         ("netduinoplus2", 25 * MHZ, 2),
+        ("netduino2", 16 * MHZ, 2),
     ],
 )
 def test_clocks_of_f4_and_f7(name: str, input_hz: int, bus: int) -> None:
-    """RM0090, RM0368, RM0385: RCC_PLLCFGR, RCC_CFGR."""
+    """RM0033, RM0090, RM0368, RM0385: RCC_PLLCFGR, RCC_CFGR."""
     board = load_target(name)
     values = registers(board)
     pll, cfgr = values[0x40023804], values[0x40023808]
