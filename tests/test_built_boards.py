@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DIGITS, DIGITS_CALIBRATION, need
+from conftest import DIGITS, DIGITS_CALIBRATION, need_tools
+from elftools.elf.elffile import ELFFile
 from firmware import build_firmware
 
 import edgewright as ew
 from edgewright.api import QuantizedModel
 from edgewright.boards import Target, list_targets, load_target
+from edgewright.firmware_image import read_image
 
 BUILT = [target for target in list_targets() if target.evidence == "built"]
 MHZ = 1_000_000
@@ -22,7 +25,7 @@ RCC_H7 = 0x58024400
 @pytest.fixture(params=BUILT, ids=lambda target: target.name)
 def target(request: pytest.FixtureRequest) -> Target:
     board: Target = request.param
-    need(*(tool.name for tool in board.tool))
+    need_tools(board)
     return board
 
 
@@ -71,10 +74,11 @@ def divided(code: int) -> int:
         ("nucleo-f401re", 8 * MHZ, 1),
         ("nucleo-f746zg", 8 * MHZ, 1),
         ("netduinoplus2", 25 * MHZ, 2),
+        ("netduino2", 16 * MHZ, 2),
     ],
 )
 def test_clocks_of_f4_and_f7(name: str, input_hz: int, bus: int) -> None:
-    """RM0090, RM0368, RM0385: RCC_PLLCFGR, RCC_CFGR."""
+    """RM0033, RM0090, RM0368, RM0385: RCC_PLLCFGR, RCC_CFGR."""
     board = load_target(name)
     values = registers(board)
     pll, cfgr = values[0x40023804], values[0x40023808]
@@ -147,3 +151,23 @@ def test_marker_pins_of_stm32(board: Target) -> None:
     assert registers(board)[clocks[port & ~0x1FFF]] >> (port & 0x1FFF) // 0x400 & 1
     used = registers(board).get(port, 0)
     assert used >> 2 * pin & 3 == 0  # nothing else has the pin
+
+
+def test_the_boot_rom_of_an_esp32c3_would_start_the_image(tmp_path: Path) -> None:
+    """Magic words, then the first instruction; constants are linked to where the data bus sees them in flash."""
+    board = load_target("esp32-c3")
+    need_tools(board)
+    elf = build_firmware(board, tmp_path, arena_bytes=4096)
+    image = read_image(elf)
+    assert (image.address, image.entry) == (0x42000000, 0x42000008)
+    assert image.data[:8] == bytes.fromhex("1d04dbae1d04dbae")
+    with elf.open("rb") as stream:
+        file = ELFFile(stream)
+        sections = {section.name: section for section in file.iter_sections()}
+        symbols = {symbol.name: symbol["st_value"] for symbol in sections[".symtab"].iter_symbols()}
+        at, constants, data = sections[".rodata"]["sh_addr"], sections[".rodata"].data(), sections[".data"].data()
+    assert image.data[at - 0x3C000000 :][: len(constants)] == constants
+    assert symbols["ew_trap_table"] % 256 == 0
+    first = struct.unpack_from("<3I", image.data, symbols["ew_copies_start"] - 0x3C000000)
+    assert image.data[first[0] - 0x3C000000 :][: len(data)] == data
+    assert first[2] - first[1] == len(data)

@@ -16,7 +16,8 @@ from edgewright.errors import ToolError
 from edgewright.manifest import Manifest
 
 THUMB_BIT = 1  # of a function's address: not part of it
-_EXCEPTIONS = {2: "NMI", 3: "HardFault", 4: "MemManage", 5: "BusFault", 6: "UsageFault", 7: "SecureFault"}
+_EXCEPTIONS = {2: "NMI", 3: "HardFault", 4: "MemManage", 5: "BusFault", 6: "UsageFault", 7: "SecureFault",
+               17: "undefined instruction", 19: "prefetch abort", 20: "data abort"}  # fmt: skip
 
 
 def functions(elf: Path) -> list[tuple[str, int, int]]:

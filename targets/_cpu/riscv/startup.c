@@ -1,4 +1,5 @@
 /* Start-up of a RISC-V core in machine mode: from reset to main(), interrupts, and what happens at an exception. */
+#include "ew_board.h"
 #include "ew_fault_text.h"
 #include "ew_port.h"
 #include "ew_riscv.h"
@@ -17,6 +18,7 @@ extern uint32_t ew_bss_start[], ew_bss_end[];
 int main(void);
 void ew_reset(void);
 void ew_trap(void);
+void ew_board_setup(void);
 void ew_start(void) __attribute__((noreturn, used));
 void ew_external_interrupt(void) __attribute__((used));
 void ew_exception(void) __attribute__((noreturn, used));
@@ -30,7 +32,11 @@ __attribute__((naked, section(".init"))) void ew_reset(void)
                    ".option pop\n"
                    "la sp, ew_stack_top\n"
                    "la tp, ew_tls_start\n"
+#ifdef EW_TRAP_TABLE /* a core that knows vectored interrupts only */
+                   "la t0, ew_trap_table + 1\n"
+#else
                    "la t0, ew_trap\n"
+#endif
                    "csrw mtvec, t0\n"
 #ifdef __riscv_flen
                    "li t0, 0x2000\n" /* EW_MSTATUS_FS_INITIAL */
@@ -43,6 +49,9 @@ __attribute__((naked, section(".init"))) void ew_reset(void)
 /* The loops are volatile, or the compiler turns them into calls of memcpy and memset. */
 void ew_start(void)
 {
+#ifdef EW_BOARD_SETUP
+    ew_board_setup();
+#endif
     for (const ew_copy *copy = ew_copies_start; copy < ew_copies_end; copy++) {
         const volatile uint32_t *from = (const volatile uint32_t *)(uintptr_t)copy->from;
         const volatile uint32_t *end = (const volatile uint32_t *)(uintptr_t)copy->end;
