@@ -23,6 +23,7 @@ from edgewright.arguments import (
     CompareFloat,
     Curve,
     DataFile,
+    FastBaud,
     FlashLimit,
     FlashTool,
     FlashValues,
@@ -36,6 +37,7 @@ from edgewright.arguments import (
     NoFlash,
     NoTrace,
     OptimizeFor,
+    Overlap,
     Pin,
     Places,
     Port,
@@ -234,7 +236,8 @@ def flash(
 @app.command()
 def run(
     project: ProjectDir, data: DataFile, port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, target: BoardOf = None,
+    fast_baud: FastBaud = None, overlap: Overlap = False, timeout: TimeLimit = INFERENCE_TIMEOUT_S,
+    profile: Profile = False, target: BoardOf = None,
     json_file: JsonFile = None, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Run samples on the board of a built project, compare with the reference, and report."""
@@ -243,7 +246,7 @@ def run(
     clock = pipeline.Clock()
     firmware = pipeline.load_firmware(project, target)
     samples = pipeline.read_data(firmware.manifest, load_npz(data))
-    options = pipeline.RunOptions(port, batch, baud, timeout, profile)
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile, None, overlap, fast_baud)
     _finish(screen, clock, firmware, samples, options, json_file)
 
 
@@ -257,7 +260,8 @@ def deploy(
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
     weights: WeightsAs = "auto", front: FrontOption = "link", mlperf_model: MlperfModel = None,
     no_trace: NoTrace = False, port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, no_flash: NoFlash = False,
+    fast_baud: FastBaud = None, overlap: Overlap = False, timeout: TimeLimit = INFERENCE_TIMEOUT_S,
+    profile: Profile = False, no_flash: NoFlash = False,
     tool: FlashTool = None, values: FlashValues = None, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -280,7 +284,7 @@ def deploy(
     if compare_float and calibration is None:
         raise EdgewrightError("--compare-float needs --calibration: without it the model is the float one")
     arrays, pins, bindings = load_npz(data), input_pins(pin), parse_bindings(bind)
-    options = pipeline.RunOptions(port, batch, baud, timeout, profile, how if writes else None)
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile, how if writes else None, overlap, fast_baud)
     loaded = load_model(model, pins, bindings, calibration, scheme, screen, clock)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
 

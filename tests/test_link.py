@@ -504,8 +504,40 @@ def test_the_baud_rate_is_raised_and_found_again(device_program: Path) -> None:
         with Link.open(path, timeout_s=0.2) as link:
             assert link.set_baudrate(921_600)
             np.testing.assert_array_equal(link.run_batches(samples).outputs, expected_outputs(samples))
+        with Link.open(path, timeout_s=0.2) as link:  # it was asked to go back
+            started = time.monotonic()
+            assert link.hello().runs_since_boot == 100
+            assert time.monotonic() - started < 0.2
+            assert link.set_baudrate(921_600)
+            link._start_rate = 921_600  # so that it is not asked
         with Link.open(path, timeout_s=0.2) as link:  # at 115,200 again: the device leaves its rate for noise
             assert link.run_batches(samples).runs_before[0] == 100
+
+
+@needs_gcc
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_reset_at_a_raised_rate(device_program: Path, overlap: bool) -> None:
+    """The device is at the rate of its start then, and hears noise: silence, as seen from here."""
+    samples = make_samples(100)
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "restart_at=25", "baud_max=921600") as path,
+        Link.open(path, timeout_s=0.1) as link,
+    ):
+        assert link.set_baudrate(921_600)
+        run = link.run_batches(samples, 10, 0.5, overlap=overlap)
+    np.testing.assert_array_equal(run.outputs, expected_outputs(samples))
+    assert run.resets == 1
+
+
+@needs_gcc
+def test_a_device_that_dies_at_a_raised_rate(device_program: Path) -> None:
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "fail_at=5", "baud_max=921600") as path,
+        Link.open(path, timeout_s=0.1) as link,
+    ):
+        assert link.set_baudrate(921_600)
+        with pytest.raises(DeviceError, match="stopped with status 1 after 5"):
+            link.run_batches(make_samples(20), None, 0.5)
 
 
 @needs_gcc
