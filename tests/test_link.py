@@ -674,6 +674,26 @@ def repeat_frames(data: bytes) -> bytes:
 
 
 @needs_gcc
+@pytest.mark.parametrize("seed", [20261122, 1, 2])
+def test_steps_over_a_bad_line(device_program: Path, seed: int) -> None:
+    """Each RUN of steps is done once, however often it is sent: the second step adds to what the first made."""
+    samples = make_samples(12, seed)
+    x = samples[:, :24].view("<f4")
+    with (
+        proxied_device(device_program, faults(seed, 2e-3), faults(seed + 1, 2e-3), ELEMENTS, 9999) as url,
+        Link.open(url, timeout_s=0.05) as link,
+    ):
+        for sample, wanted, doubled in zip(samples, expected_outputs(samples), 2 * x, strict=True):
+            link.run_steps(sample, 0, 1, 5.0)
+            assert link.read(Region.ARENA, 0, 24) == doubled.tobytes(), seed
+            link.run_steps(None, 1, 2, 5.0)
+            assert link.read(Region.ARENA, 0, 24) == wanted.tobytes(), seed
+            link.run_steps(None, 2, 3, 5.0)
+            assert link.read(Region.OUTPUTS, 0, 24) == wanted.tobytes(), seed
+        assert link.traffic.retransmits > 0, seed
+
+
+@needs_gcc
 def test_repeated_frames_do_no_harm(device_program: Path) -> None:
     samples = make_samples(300)
     with (
