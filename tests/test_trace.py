@@ -70,12 +70,13 @@ def check_good_and_bad(built: Built, port: str | None, layer: str) -> None:
     assert [check.layer for check in checks if check.differing] == [layer]
 
 
-@pytest.mark.parametrize("port", [None, "pty"])
+@pytest.mark.parametrize("port", ["pty", pytest.param(None, marks=pytest.mark.slow)])
 def test_a_wrong_layer_is_named_on_the_host(quantized, port: str | None) -> None:
     check_good_and_bad(ew.generate(quantized, "host").build(), port, "conv2")
 
 
-def test_floats_in_an_arena_that_has_the_ports(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_floats_in_an_arena_that_has_the_ports() -> None:
     check_good_and_bad(ew.generate(ew.load(DIGITS), "host", io="arena").build(), "pty", "conv3")
 
 
