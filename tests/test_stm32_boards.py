@@ -247,3 +247,9 @@ def test_mpu_shuts_only_what_is_not_there(name: str) -> None:
     used = [step.address for step in target.setup]
     used += [address for region in target.memory for address in (region.origin, region.origin + region.bytes - 1)]
     assert not {address >> 29 for address in used} & set(shut)
+
+
+@pytest.mark.parametrize("name", H7)
+def test_probe_gets_in_while_the_processor_sleeps(name: str) -> None:
+    """DBGMCU_CR in ST's device headers: DBG_SLEEPD1, DBG_CKD1EN, DBG_CKD3EN."""
+    assert after_setup(load_target(name), "H7")[0x5C001004] == 1 << 0 | 1 << 21 | 1 << 22
