@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from firmware import build_firmware
 import edgewright as ew
 from edgewright.api import QuantizedModel
 from edgewright.boards import Target, list_targets, load_target
+from edgewright.firmware_image import read_image
 
 BUILT = [target for target in list_targets() if target.evidence == "built"]
 MHZ = 1_000_000
@@ -99,6 +101,21 @@ def test_pins_of_rp2350() -> None:
         assert not pad >> 8 & 1  # not isolated
     assert not transmit >> 7 & 1  # output on
     assert (receive >> 6 & 1, receive >> 3 & 1, receive >> 2 & 1) == (1, 1, 0)  # input on, pulled up, not down
+
+
+def test_rp2350_finds_what_to_boot(tmp_path: Path) -> None:
+    """RP2350 datasheet, "Bootrom", and pico-sdk's picobin.h: a block in the first 4 KB; the vectors first."""
+    board = load_target("pico2")
+    need(*(tool.name for tool in board.tool))
+    image = read_image(build_firmware(board, tmp_path, arena_bytes=4096))
+    assert image.address == board.memory[0].origin
+    words = struct.unpack("<1024I", image.data[:4096].ljust(4096, b"\xff"))
+    at = words.index(0xFFFFDED3)
+    secure_arm_rp2350 = 0x1 | 0x2 << 4 | 0x0 << 8 | 0x1 << 12
+    assert words[at + 1 : at + 5] == (0x42 | 1 << 8 | secure_arm_rp2350 << 16, 0xFF | 1 << 8, 0, 0xAB123579)
+    ram = board.data_memory
+    assert ram.origin < words[0] <= ram.origin + ram.bytes
+    assert words[1] & 1 and image.address < words[1] < image.address + len(image.data)
 
 
 def test_nrf52840_leaves_the_debugger_in() -> None:
