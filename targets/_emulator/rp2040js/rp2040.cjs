@@ -202,10 +202,23 @@ class Chip {
             const cycles = core.executeInstruction();
             clock.tick((cycles * 1e9) / chip.clkSys);
             if (faults.found !== "") {
-                faults.found = "";
-                core.PC = address;
-                core.exceptionEntry(HARD_FAULT);
+                this.fault(address);
             }
+        }
+    }
+
+    /* A HardFault at an instruction. A second one, or one of its frame (a stack that has overflowed), locks the core up. */
+    fault(address) {
+        const { core } = this.chip;
+        const words = this.faults.found;
+        this.faults.found = "";
+        core.PC = address;
+        const isSecond = core.IPSR === HARD_FAULT;
+        if (!isSecond) {
+            core.exceptionEntry(HARD_FAULT);
+        }
+        if (isSecond || this.faults.found !== "") {
+            fail(`the core locked up at 0x${address.toString(16)}: ${words}`);
         }
     }
 
