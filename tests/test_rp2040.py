@@ -13,7 +13,7 @@ from test_built_boards import MHZ, field, registers
 
 from edgewright.boards import load_target
 from edgewright.drivers.emulator import start_emulator
-from edgewright.errors import ToolError
+from edgewright.errors import DeviceError, ToolError
 from edgewright.firmware_image import read_image
 
 TARGET = load_target("rpi-pico")
@@ -68,6 +68,29 @@ def test_reset_and_timer_in_the_emulator(elf: Path) -> None:
         board.socket.sendall(b"r")
         board.wake()
         assert board.ask(b"d")[1] == 1234
+
+
+OVERFLOW = """
+#include "ew_port.h"
+int main(void)
+{
+    uint8_t command;
+    ew_port_init();
+    (void)ew_port_read(&command, 1);
+    __asm__ volatile("1: push {r0-r7}\\n b 1b");
+}
+"""
+
+
+def test_a_stack_that_overflows_locks_the_core_up(tmp_path: Path) -> None:
+    """The frame of the HardFault has no place, either: on the chip, nothing more is heard of it."""
+    need_tools(TARGET)
+    elf = build_firmware(TARGET, tmp_path, source=OVERFLOW)
+    with running(TARGET, elf, "none") as board:
+        board.socket.sendall(b"?")
+        assert board.socket.recv(1) == b""
+        with pytest.raises(DeviceError, match=r"the core locked up at 0x1\w+: Write to undefined address: 1fff"):
+            board.emulator.check()
 
 
 def test_the_emulator_refuses_what_the_boot_rom_would(elf: Path, tmp_path: Path) -> None:

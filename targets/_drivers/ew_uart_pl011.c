@@ -2,10 +2,10 @@
  * EW_UART_CLOCK_HZ is the clock that reaches it; clocks and pins are [[setup]].
  * Source: PrimeCell UART (PL011) Technical Reference Manual (DDI 0183), chapter 3. */
 #include "ew_board.h"
-#if defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'
-#include "ew_cortex_m.h"
-#else
+#ifdef EW_DEVICES /* an Arm core with an MMU */
 #include "ew_cortex_a.h"
+#else
+#include "ew_cortex_m.h"
 #endif
 #include "ew_port.h"
 #include "ew_uart.h"

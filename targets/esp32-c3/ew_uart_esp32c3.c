@@ -35,8 +35,25 @@
 #define CLK_CONF_CRYSTAL (3u << 20 | 1u << 22 | 1u << 24 | 1u << 25) /* divided by 1, on for both directions */
 #define FIFO_BYTES 128u
 
-/* 16ths of the divider */
-#define DIVIDER ((uint32_t)(((uint64_t)EW_UART_CLOCK_HZ * 16u + EW_UART_BAUD / 2u) / EW_UART_BAUD))
+#define BAUD_MIN 9600u
+#define DIVIDER_MIN (8u * 16u)
+#define DIVIDER_MAX (4095u * 16u + 15u)
+
+/* 16ths of the clock's divider for a rate, which are within 1 % of it; 0: the UART cannot do it. */
+static uint32_t divider(uint32_t baud)
+{
+    if (baud < BAUD_MIN || baud > EW_UART_CLOCK_HZ) {
+        return 0;
+    }
+    const uint32_t parts = (EW_UART_CLOCK_HZ * 16u + baud / 2u) / baud;
+    return parts >= DIVIDER_MIN && parts <= DIVIDER_MAX ? parts : 0u;
+}
+
+static void set_rate(uint32_t baud)
+{
+    const uint32_t parts = divider(baud);
+    UART_CLKDIV = parts / 16u | parts % 16u << 20;
+}
 
 void ew_uart_rx_isr(void);
 
@@ -55,7 +72,7 @@ void ew_uart_init(void)
     UART_INT_ENA = 0u;
     ew_uart_drain(); /* what the boot ROM has written */
     UART_CLK_CONF = CLK_CONF_CRYSTAL;
-    UART_CLKDIV = DIVIDER / 16u | DIVIDER % 16u << 20;
+    set_rate(EW_UART_BAUD);
     UART_CONF0 = CONF0_8N1 | CONF0_MEMORY_CLOCK | CONF0_RX_RESET | CONF0_TX_RESET;
     UART_CONF0 = CONF0_8N1 | CONF0_MEMORY_CLOCK;
     UART_CONF1 = CONF1_RX_FULL_AT | CONF1_RX_TIMEOUT;
@@ -76,4 +93,15 @@ void ew_uart_drain(void)
 {
     while (STATUS_TX_COUNT(UART_STATUS) > 0u || FSM_TX(UART_FSM_STATUS) != 0u) {
     }
+}
+
+int ew_port_can_set_baud(uint32_t baud)
+{
+    return divider(baud) != 0u;
+}
+
+void ew_port_set_baud(uint32_t baud)
+{
+    ew_uart_drain();
+    set_rate(baud == 0u ? EW_UART_BAUD : baud);
 }

@@ -145,11 +145,15 @@ class Faults {
 }
 
 class Chip {
-    constructor(RP2040, flash, onByte) {
+    /* `ram`: what a reset leaves as it was; null after power-up. */
+    constructor(RP2040, flash, onByte, ram) {
         this.faults = new Faults();
         this.chip = new RP2040();
         this.chip.logger = this.faults;
         this.chip.flash.set(flash);
+        if (ram !== null) {
+            this.chip.sram.set(ram);
+        }
         this.chip.sram.set(flash.subarray(0, BOOT2_BYTES), BOOT2_RUNS_AT - 0x20000000);
         this.chip.core.PC = BOOT2_RUNS_AT;
         this.chip.onBreak = () => {
@@ -198,10 +202,23 @@ class Chip {
             const cycles = core.executeInstruction();
             clock.tick((cycles * 1e9) / chip.clkSys);
             if (faults.found !== "") {
-                faults.found = "";
-                core.PC = address;
-                core.exceptionEntry(HARD_FAULT);
+                this.fault(address);
             }
+        }
+    }
+
+    /* A HardFault at an instruction. A second one, or one of its frame (a stack that has overflowed), locks the core up. */
+    fault(address) {
+        const { core } = this.chip;
+        const words = this.faults.found;
+        this.faults.found = "";
+        core.PC = address;
+        const isSecond = core.IPSR === HARD_FAULT;
+        if (!isSecond) {
+            core.exceptionEntry(HARD_FAULT);
+        }
+        if (isSecond || this.faults.found !== "") {
+            fail(`the core locked up at 0x${address.toString(16)}: ${words}`);
         }
     }
 
@@ -234,7 +251,7 @@ function serve(RP2040, flash, counter) {
             sent = [];
         }
         if (chip.wantsReset) {
-            chip = new Chip(RP2040, flash, onByte);
+            chip = new Chip(RP2040, flash, onByte, chip.chip.sram);
         }
         if (chip.chip.core.waiting && received.length === 0) {
             timer = setTimeout(() => {
@@ -259,7 +276,7 @@ function serve(RP2040, flash, counter) {
         });
         connection.on("error", () => {});
         if (chip === null) {
-            chip = new Chip(RP2040, flash, onByte);
+            chip = new Chip(RP2040, flash, onByte, null);
             turn();
         }
     });
