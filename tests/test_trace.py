@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from conftest import DIGITS, DIGITS_CALIBRATION, DIGITS_TEST, need
 from elftools.elf.elffile import ELFFile
+from networks import imported, make_model, value
+from onnx import helper
 
 import edgewright as ew
 from edgewright.api import Built
@@ -131,6 +133,20 @@ def test_times_and_single_tensors(quantized) -> None:
     assert [record.name for record in report.profile] == [step.name for step in built.firmware.manifest.steps]
     assert abs(sum(record.share for record in report.profile) - 1) < 1e-9
     assert all(record.time_us is not None and record.cycles is None for record in report.profile)
+
+
+def test_more_steps_than_the_device_takes_at_a_time() -> None:
+    """Seventy steps in three RUNs that go on from each other; and in one in-process, with the same tensors."""
+    nodes = [helper.make_node(("Sin", "Cos")[k % 2], [f"t{k}"], [f"t{k + 1}"]) for k in range(70)]
+    model = imported(make_model(nodes, [value("t0", (1, 5))], ["t70"]))
+    built = ew.generate(model, "host").build()
+    x = np.linspace(-2, 2, 5, dtype=np.float32)[np.newaxis]
+    with built.flash("pty") as line, built.flash() as library:
+        times, made, wanted = line.layer_times(x), line.tensors(x), library.tensors(x)
+        assert not any(check.differing for check in line.check_layers(x))
+    assert (times.shape, len(made)) == ((1, 70), 70)
+    for name, values in wanted.items():
+        np.testing.assert_array_equal(made[name], values)
 
 
 def test_cycles_are_those_of_a_boards_timer_at_the_cores_clock(quantized) -> None:

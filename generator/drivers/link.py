@@ -32,6 +32,7 @@ HELLOS_TO_LOST = 4  # unanswered: the device may still be at another baud rate, 
 LOST_BYTES = 2 * frames.encoded_max_bytes(1024)
 BAUD_TRIAL_S = 0.6  # at a new rate; one HELLO's answer takes milliseconds
 FAREWELL_S = 0.3  # for the device's answer that it is back at the rate of the start
+_RUN_STEPS = 32  # that the device takes at a time
 MAX_RESETS = 3  # of the device at one and the same batch: then the batch itself is at fault
 
 
@@ -257,6 +258,10 @@ class Link(Closing):
                 Request(Type.LOAD, frames.LOAD_HEADER.pack(at) + data[at : at + chunk], what=f" at byte {at}")
                 for at in range(0, len(data), chunk)
             )
+        ticks = [self._run_steps(at, min(at + _RUN_STEPS, stop), limit_s) for at in range(first, stop, _RUN_STEPS)]
+        return np.concatenate(ticks)
+
+    def _run_steps(self, first: int, stop: int, limit_s: float) -> npt.NDArray[np.uint32]:
         self._run_number += 1
         body = struct.pack("<IIIII", self._run_number, 0, 1, first, stop)
         (answer,) = self._ask([Request(Type.RUN, body, 0, f" of steps {first} to {stop - 1}", limit_s, 1)])
@@ -264,8 +269,7 @@ class Link(Closing):
             raise DeviceError(
                 f"{self._line.url}: the RUN of steps {first} to {stop - 1} was answered with {answer.hex()}"
             )
-        item = frames.STEP_TICK_BYTES
-        ticks = self.read(Region.STEP_TICKS, first * item, (stop - first) * item)
+        ticks = self.read(Region.STEP_TICKS, 0, (stop - first) * frames.STEP_TICK_BYTES)
         return np.frombuffer(ticks, "<u4").astype(np.uint32)
 
     def read(self, region: int, offset: int, n_bytes: int) -> bytes:

@@ -8,6 +8,7 @@
 #define REGION_ALIGN_BYTES 16u /* so that each region starts where vector loads may */
 #define TICK_BYTES 8u
 #define STEP_TICK_BYTES 4u
+#define RUN_STEPS 32u /* in one RUN, at most: a network cut into bands may have hundreds */
 #define PROGRESS_PER_SECOND 4u
 
 _Static_assert(EW_LINK_STEPS >= 0 && EW_LINK_STEPS <= 65535, "EW_LINK_STEPS is 0 to 65,535");
@@ -36,7 +37,7 @@ static struct {
 
 #if EW_LINK_STEPS > 0
     uint32_t steps_done, sample; /* of the inference that the arena holds: the first steps are done, of this sample */
-    uint8_t step_ticks[EW_LINK_STEPS * STEP_TICK_BYTES];
+    uint8_t step_ticks[(EW_LINK_STEPS < RUN_STEPS ? EW_LINK_STEPS : RUN_STEPS) * STEP_TICK_BYTES]; /* of the last RUN */
 #endif
 } batch;
 
@@ -137,7 +138,7 @@ static ew_status run_steps(const run *r) {
         uint64_t elapsed;
         status = ew_link_step(step, input, output);
         elapsed = ew_port_ticks() - before;
-        ew_link_put_u32(batch.step_ticks + step * STEP_TICK_BYTES,
+        ew_link_put_u32(batch.step_ticks + (step - r->first_step) * STEP_TICK_BYTES,
                         elapsed < UINT32_MAX ? (uint32_t)elapsed : UINT32_MAX);
         batch.steps_done = step + 1u;
     }
@@ -182,7 +183,8 @@ void ew_link_on_run(const ew_link_request *req) {
     if (req->size == 20u) {
         first_step = ew_link_get_u32(req->body + 12);
         stop_step = ew_link_get_u32(req->body + 16);
-        if (count != 1u || stop_step > EW_LINK_STEPS || first_step >= stop_step) {
+        if (count != 1u || stop_step > EW_LINK_STEPS || first_step >= stop_step ||
+            stop_step - first_step > RUN_STEPS) {
             ew_link_refuse(req, EW_LINK_NAK_RANGE);
             return;
         }
