@@ -133,18 +133,22 @@ class Built:
     def flash(
         self, port: str | None = None, *, baudrate: int = 115200, inference_timeout_s: float = INFERENCE_TIMEOUT_S,
         profile: bool = False, write: bool | None = None, tool: str | None = None,
-        values: Mapping[str, str] | None = None, meter: MeterOptions | None = None,
+        values: Mapping[str, str] | None = None, overlap: bool = False, fast_baud: int | None = None,
+        meter: MeterOptions | None = None,
     ) -> Board:  # fmt: skip
         """Put it on its board: None is the target's emulator, or in-process on the host.
 
         `profile` splits what is measured by step. `write`: whether its flash is written, by default exactly if
         it is a board at a serial port; with which `tool`, and which of the tool's `values` are not the target's.
-        `meter` measures the energy of what is predicted.
+        `overlap`: the next batch travels while one is computed. `fast_baud`: the rate that the line is raised to; None:
+        the board's. `meter` measures the energy of what is predicted.
         Raises: EdgewrightError.
         """
         writes = self.firmware.target.device == "serial" if write is None else write
         how = FlashOptions(tool, values or {}) if writes or tool is not None else None
-        options = pipeline.RunOptions(port, None, baudrate, inference_timeout_s, profile, how, meter)
+        options = pipeline.RunOptions(
+            port, None, baudrate, inference_timeout_s, profile, how, overlap, fast_baud, meter
+        )
         with ExitStack() as held:
             opened = pipeline.open_board_meter(self.firmware, options, self.clock)
             if opened is not None:

@@ -85,6 +85,12 @@ Batch = Annotated[
     int | None, typer.Option("--batch", min=1, help="Samples a batch; as many as fit in the board, if not given.",
                              show_default=False)]  # fmt: skip
 Baud = Annotated[int, typer.Option("--baud", min=1, help="Baud rate of a real port.")]
+FastBaud = Annotated[
+    int | None, typer.Option("--baud-fast", min=0, show_default=False,
+                             help="Rate to go on at, if both ends can; the board's, if not given; 0: none."),
+]  # fmt: skip
+Overlap = Annotated[
+    bool, typer.Option("--overlap/--no-overlap", help="Send the next batch while one is computed.")]  # fmt: skip
 Profile = Annotated[bool, typer.Option("--profile", help="Also show what each step takes.")]
 NoTrace = Annotated[bool, typer.Option("--no-trace", help="Leave out what runs single steps for the link.")]
 TimeLimit = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds that one inference may take.")]

@@ -261,6 +261,7 @@ class Target(_Table):
     evidence: Literal["host", "built", "emulated", "hardware"]
     device: Literal["library", "emulator", "serial"]
     clock_hz: Positive | None = None
+    link_baud: Positive | None = None  # that the link's line is raised to, where both ends can
     toolchain: Toolchain
     memory: tuple[Memory, ...] = ()
     file: tuple[SourceFile, ...]

@@ -23,6 +23,7 @@ from edgewright.arguments import (
     CompareFloat,
     Curve,
     DataFile,
+    FastBaud,
     FlashLimit,
     FlashTool,
     FlashValues,
@@ -38,6 +39,7 @@ from edgewright.arguments import (
     NoFlash,
     NoTrace,
     OptimizeFor,
+    Overlap,
     Pin,
     Places,
     Port,
@@ -239,8 +241,9 @@ def flash(
 @app.command()
 def run(
     project: ProjectDir, data: DataFile, port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, meter: MeterName = None,
-    supply: Supply = None, meter_marker: MeterMarker = None, target: BoardOf = None,
+    fast_baud: FastBaud = None, overlap: Overlap = False, timeout: TimeLimit = INFERENCE_TIMEOUT_S,
+    profile: Profile = False, meter: MeterName = None, supply: Supply = None, meter_marker: MeterMarker = None,
+    target: BoardOf = None,
     json_file: JsonFile = None, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Run samples on the board of a built project, compare with the reference, and report."""
@@ -250,7 +253,7 @@ def run(
     firmware = pipeline.load_firmware(project, target)
     samples = pipeline.read_data(firmware.manifest, load_npz(data))
     measures = meter_options(meter, supply, meter_marker)
-    options = pipeline.RunOptions(port, batch, baud, timeout, profile, meter=measures)
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile, None, overlap, fast_baud, measures)
     _finish(screen, clock, firmware, samples, options, json_file)
 
 
@@ -264,8 +267,9 @@ def deploy(
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
     weights: WeightsAs = "auto", front: FrontOption = "link", mlperf_model: MlperfModel = None,
     no_trace: NoTrace = False, port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, meter: MeterName = None,
-    supply: Supply = None, meter_marker: MeterMarker = None, no_flash: NoFlash = False,
+    fast_baud: FastBaud = None, overlap: Overlap = False, timeout: TimeLimit = INFERENCE_TIMEOUT_S,
+    profile: Profile = False, meter: MeterName = None, supply: Supply = None, meter_marker: MeterMarker = None,
+    no_flash: NoFlash = False,
     tool: FlashTool = None, values: FlashValues = None, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
@@ -290,7 +294,8 @@ def deploy(
     if compare_float and calibration is None:
         raise EdgewrightError("--compare-float needs --calibration: without it the model is the float one")
     arrays, pins, bindings = load_npz(data), input_pins(pin), parse_bindings(bind)
-    options = pipeline.RunOptions(port, batch, baud, timeout, profile, how if writes else None, measures)
+    flash = how if writes else None
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile, flash, overlap, fast_baud, measures)
     loaded = load_model(model, pins, bindings, calibration, scheme, screen, clock)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
 

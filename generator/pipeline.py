@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from edgewright.boards import Memory, Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
@@ -251,7 +252,9 @@ def load_project(folder: Path, target: str | None = None) -> tuple[Manifest, Tar
 @dataclass(frozen=True)
 class RunOptions:
     """How samples are driven through a device. Units: seconds. `flash`: how it is flashed first; None: it is not.
-    `meter`: what measures meanwhile."""
+
+    `overlap` and `fast_baud` as in `open_device`. `meter`: what measures meanwhile.
+    """
 
     port: str | None = None
     batch_size: int | None = None
@@ -259,6 +262,8 @@ class RunOptions:
     inference_timeout_s: float = INFERENCE_TIMEOUT_S
     profile: bool = False
     flash: FlashOptions | None = None
+    overlap: bool = False
+    fast_baud: int | None = None
     meter: MeterOptions | None = None
 
 
@@ -274,13 +279,14 @@ def open_board_meter(firmware: Firmware, options: RunOptions, clock: Clock) -> M
 def open_board(firmware: Firmware, options: RunOptions, clock: Clock) -> Device:
     """Flash, where that is asked for, and open the device: it runs this very firmware."""
     parts = step_parts(firmware, options.port) if options.profile else None
-    port, baudrate, limit_s = options.port, options.baudrate, options.inference_timeout_s
+    how: dict[str, Any] = {
+        "baudrate": options.baudrate, "inference_timeout_s": options.inference_timeout_s, "overlap": options.overlap,
+        "fast_baud": options.fast_baud,
+    }  # fmt: skip
     with clock.stage("flash"):
         if options.flash is None:
-            return open_device(firmware, port, baudrate=baudrate, inference_timeout_s=limit_s, parts=parts)
-        return flash_and_open(
-            firmware, port, options.flash, clock.on_stage, baudrate=baudrate, inference_timeout_s=limit_s
-        )[1]
+            return open_device(firmware, options.port, parts=parts, **how)
+        return flash_and_open(firmware, options.port, options.flash, clock.on_stage, **how)[1]
 
 
 def run(

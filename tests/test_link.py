@@ -504,8 +504,40 @@ def test_the_baud_rate_is_raised_and_found_again(device_program: Path) -> None:
         with Link.open(path, timeout_s=0.2) as link:
             assert link.set_baudrate(921_600)
             np.testing.assert_array_equal(link.run_batches(samples).outputs, expected_outputs(samples))
+        with Link.open(path, timeout_s=0.2) as link:  # it was asked to go back
+            started = time.monotonic()
+            assert link.hello().runs_since_boot == 100
+            assert time.monotonic() - started < 0.2
+            assert link.set_baudrate(921_600)
+            link._start_rate = 921_600  # so that it is not asked
         with Link.open(path, timeout_s=0.2) as link:  # at 115,200 again: the device leaves its rate for noise
             assert link.run_batches(samples).runs_before[0] == 100
+
+
+@needs_gcc
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_reset_at_a_raised_rate(device_program: Path, overlap: bool) -> None:
+    """The device is at the rate of its start then, and hears noise: silence, as seen from here."""
+    samples = make_samples(100)
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "restart_at=25", "baud_max=921600") as path,
+        Link.open(path, timeout_s=0.1) as link,
+    ):
+        assert link.set_baudrate(921_600)
+        run = link.run_batches(samples, 10, 0.5, overlap=overlap)
+    np.testing.assert_array_equal(run.outputs, expected_outputs(samples))
+    assert run.resets == 1
+
+
+@needs_gcc
+def test_a_device_that_dies_at_a_raised_rate(device_program: Path) -> None:
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "fail_at=5", "baud_max=921600") as path,
+        Link.open(path, timeout_s=0.1) as link,
+    ):
+        assert link.set_baudrate(921_600)
+        with pytest.raises(DeviceError, match="stopped with status 1 after 5"):
+            link.run_batches(make_samples(20), None, 0.5)
 
 
 @needs_gcc
@@ -639,6 +671,26 @@ def test_a_bad_line_loses_nothing(device_program: Path, seed: int, rate: float, 
 def repeat_frames(data: bytes) -> bytes:
     """Send whatever passes twice: whole frames, since the host writes whole frames."""
     return data + data
+
+
+@needs_gcc
+@pytest.mark.parametrize("seed", [20261122, 1, 2])
+def test_steps_over_a_bad_line(device_program: Path, seed: int) -> None:
+    """Each RUN of steps is done once, however often it is sent: the second step adds to what the first made."""
+    samples = make_samples(12, seed)
+    x = samples[:, :24].view("<f4")
+    with (
+        proxied_device(device_program, faults(seed, 2e-3), faults(seed + 1, 2e-3), ELEMENTS, 9999) as url,
+        Link.open(url, timeout_s=0.05) as link,
+    ):
+        for sample, wanted, doubled in zip(samples, expected_outputs(samples), 2 * x, strict=True):
+            link.run_steps(sample, 0, 1, 5.0)
+            assert link.read(Region.ARENA, 0, 24) == doubled.tobytes(), seed
+            link.run_steps(None, 1, 2, 5.0)
+            assert link.read(Region.ARENA, 0, 24) == wanted.tobytes(), seed
+            link.run_steps(None, 2, 3, 5.0)
+            assert link.read(Region.OUTPUTS, 0, 24) == wanted.tobytes(), seed
+        assert link.traffic.retransmits > 0, seed
 
 
 @needs_gcc

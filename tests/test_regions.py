@@ -176,7 +176,7 @@ def test_placed_and_staged_on_a_board_of_many_regions(digits: Model) -> None:
     model_c = (placed.built.firmware.folder / "model.c").read_text()
     assert "ew_fetch" not in model_c
     model_c = (staged.built.firmware.folder / "model.c").read_text()
-    assert model_c.count("ew_fetch_begin") == 4
+    assert model_c.partition("_step_in(")[0].count("ew_fetch_begin") == 4
 
 
 def small(tmp_path: Path, dtcm_bytes: int) -> str:

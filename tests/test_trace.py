@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from elftools.elf.elffile import ELFFile
 
 import edgewright as ew
 from edgewright.api import Built
-from edgewright.drivers.device import open_device
+from edgewright.drivers.device import DeviceRun, open_device
 from edgewright.drivers.steps import tensors
 from edgewright.errors import DataError, TargetError
+from edgewright.profile import profile
 from edgewright.tracing import check_layers, first_difference
 
 
@@ -70,12 +72,13 @@ def check_good_and_bad(built: Built, port: str | None, layer: str) -> None:
     assert [check.layer for check in checks if check.differing] == [layer]
 
 
-@pytest.mark.parametrize("port", [None, "pty"])
+@pytest.mark.parametrize("port", ["pty", pytest.param(None, marks=pytest.mark.slow)])
 def test_a_wrong_layer_is_named_on_the_host(quantized, port: str | None) -> None:
     check_good_and_bad(ew.generate(quantized, "host").build(), port, "conv2")
 
 
-def test_floats_in_an_arena_that_has_the_ports(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_floats_in_an_arena_that_has_the_ports() -> None:
     check_good_and_bad(ew.generate(ew.load(DIGITS), "host", io="arena").build(), "pty", "conv3")
 
 
@@ -128,6 +131,26 @@ def test_times_and_single_tensors(quantized) -> None:
     assert [record.name for record in report.profile] == [step.name for step in built.firmware.manifest.steps]
     assert abs(sum(record.share for record in report.profile) - 1) < 1e-9
     assert all(record.time_us is not None and record.cycles is None for record in report.profile)
+
+
+def test_cycles_are_those_of_a_boards_timer_at_the_cores_clock(quantized) -> None:
+    built = ew.generate(quantized, "host").build()
+    manifest = built.firmware.manifest
+    ticks = np.full((2, len(manifest.trace)), 500, np.uint32)
+    ticks[1] = 700
+    for evidence, clock_hz, has_cycles in (
+        ("hardware", 8_000_000, True), ("hardware", 9_000_000, False), ("built", 8_000_000, False),
+        ("host", None, False),
+    ):  # fmt: skip
+        target = built.firmware.target.model_copy(update={"evidence": evidence, "clock_hz": clock_hz})
+        done = DeviceRun({}, 2, 1, 1.0, 1.0, step_ticks=ticks, timer_hz=8_000_000)
+        records = profile(replace(built.firmware, target=target), done)
+        assert records is not None
+        assert len(records) == len(manifest.steps)
+        for record in records:
+            assert record.time_us == pytest.approx(75.0)
+            assert record.cycles == (pytest.approx(600.0) if has_cycles else None)
+            assert record.instructions is None
 
 
 def test_without_the_trace_nothing_of_it_is_there(quantized) -> None:

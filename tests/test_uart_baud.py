@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import REPOSITORY, WARNINGS, need
+from conftest import DIGITS, DIGITS_TEST, REPOSITORY, WARNINGS, need
 
+import edgewright as ew
+from edgewright.drivers.device import LinkDevice, open_device
 from edgewright.resources import resource_dir
 
 SEED = 20261122
@@ -61,7 +64,8 @@ UARTS = [
     *(Uart("cmsdk", hz, lambda r, hz: hz / r[4], lambda b, hz: range(max(16, hz // b - 1), min(2**20, hz // b + 3)),
            lambda d, hz: hz / d) for hz in (25_000_000, 20_000_000, 32_000_000)),
     *(Uart("pl011", hz, lambda r, hz: hz / 16 / (r[9] + r[10] / 64),
-           lambda b, hz: range(max(64, hz * 4 // b - 1), min(65535 * 64 + 1, hz * 4 // b + 3)), lambda d, hz: hz * 4 / d)
+           lambda b, hz: range(max(64, hz * 4 // b - 1), min(65535 * 64 + 1, hz * 4 // b + 3)),
+           lambda d, hz: hz * 4 / d)
       for hz in (12_000_000, 150_000_000)),
     Uart("16550", 3_686_400, lambda r, hz: hz / 16 / (r[0] + 256 * r[1]),
          lambda b, hz: range(max(1, hz // 16 // b), min(65536, hz // 16 // b + 3)),
@@ -74,9 +78,10 @@ UARTS = [
 
 def compiled(uart: Uart, folder: Path) -> Path:
     defines = {
-        "EW_UART_BASE": "0u", "EW_GPIO_BASE": "0u", "EW_CLOCK_BASE": "0u", "EW_UART_RX_IRQ": "0u", "EW_UART_TX_PIN": "1u",
-        "EW_UART_RX_PIN": "2u", "EW_UART_BAUD": str(START), "EW_UART_CLOCK_HZ": f"{uart.clock_hz}u",
-        "EW_CLOCK_HZ": f"{uart.clock_hz}u", "REGISTER_BYTES": f"{uart.register_bytes}u", **uart.defines,
+        "EW_UART_BASE": "0u", "EW_GPIO_BASE": "0u", "EW_CLOCK_BASE": "0u", "EW_UART_RX_IRQ": "0u",
+        "EW_UART_TX_PIN": "1u", "EW_UART_RX_PIN": "2u", "EW_UART_BAUD": str(START),
+        "EW_UART_CLOCK_HZ": f"{uart.clock_hz}u", "EW_CLOCK_HZ": f"{uart.clock_hz}u",
+        "REGISTER_BYTES": f"{uart.register_bytes}u", **uart.defines,
     }  # fmt: skip
     board = "#ifndef BOARD\n#define BOARD\n#include <stdint.h>\nextern uint32_t registers[1024];\n"
     board += "".join(f"#define {name} {value}\n" for name, value in defines.items())
@@ -98,7 +103,7 @@ def compiled(uart: Uart, folder: Path) -> Path:
 
 @pytest.mark.parametrize("uart", UARTS, ids=str)
 def test_rates(uart: Uart, tmp_path: Path) -> None:
-    """A rate is taken exactly if some divider is within 2 % of it, and then the nearest one is set; 0 is the start's."""
+    """A rate is taken exactly if some divider is within 2 % of it, and the nearest one is set; 0 is the start's."""
     need("cc")
     chosen = random.Random(SEED)  # noqa: S311
     bauds = [*USUAL, *(int(2 ** chosen.uniform(9, 25)) for _ in range(200)), 1, 2**32 - 1, 2**31, 0]
@@ -125,3 +130,32 @@ def test_rates(uart: Uart, tmp_path: Path) -> None:
         elif not 300 <= wanted <= 16_000_000:
             assert baud != 0
     assert taken > 20
+
+
+@pytest.mark.parametrize(
+    ("target", "too_fast"),
+    [
+        ("mps2-an386", 5_000_000),
+        *(pytest.param(name, rate, marks=pytest.mark.slow) for name, rate in (
+            ("lm3s6965evb", 5_000_000), ("netduinoplus2", 20_000_000), ("microbit", 5_000_000),
+            ("qemu-riscv32", 921_600),
+        )),
+    ],
+)  # fmt: skip
+def test_emulated_boards_change_it(target: str, too_fast: int) -> None:
+    """An emulator's socket has no rate: what is tried is that registers take it and the exchange goes on."""
+    need(*(("riscv64-unknown-elf-gcc", "qemu-system-riscv32") if "riscv" in target else
+           ("arm-none-eabi-gcc", "qemu-system-arm")))  # fmt: skip
+    built = ew.generate(ew.load(DIGITS), target).build()
+    with np.load(DIGITS_TEST) as data:
+        x = data["x"][:3]
+    made = []
+    for fast, rate in ((None, START), (230_400, 230_400), (too_fast, START)):
+        with open_device(built.firmware, fast_baud=fast) as device:
+            assert isinstance(device, LinkDevice)
+            assert device._link is not None
+            assert device._link.rate == rate
+            made.append(device.infer(x)[0])
+            assert device.is_alive()
+    np.testing.assert_array_equal(made[0], made[1])
+    np.testing.assert_array_equal(made[0], made[2])

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -148,8 +148,10 @@ class LinkDevice(Device):
         inference_timeout_s: float = INFERENCE_TIMEOUT_S,
         baudrate: int = 115200,
         overlap: bool = False,
+        fast_baud: int | None = None,
     ) -> None:
         super().__init__(firmware)
+        self._fast_baud = fast_baud
         self._overlap = overlap
         self._restart = restart
         self._emulator = emulator
@@ -186,11 +188,20 @@ class LinkDevice(Device):
             self._link = Link.open(self._url, baudrate=self._baudrate)
         with self._emulator_watched():
             info = self._link.hello()
+            self._raise_baudrate(self._link)
         self._check_build(info.build_id.hex(), info.name)
         manifest = self.firmware.manifest
         if (info.input_bytes, info.output_bytes) != (manifest.input_bytes, manifest.output_bytes):
             raise DeviceError(f"{self._url}: the device's sample sizes are not those of its build")
         self._timer_hz = info.timer_hz
+
+    def _raise_baudrate(self, link: Link) -> None:
+        """Go on at the faster rate, where both ends can; else as before."""
+        wanted = self._fast_baud
+        if wanted is None:
+            wanted = self.firmware.target.link_baud if link.has_baudrate else None
+        if wanted and wanted != link.rate and not link.set_baudrate(wanted):
+            LOG.info("%s: %d baud do not work here; the line stays at %d", self._url, wanted, link.rate)
 
     @property
     def timer_hz(self) -> int:
@@ -330,18 +341,23 @@ def open_device(
     inference_timeout_s: float = INFERENCE_TIMEOUT_S,
     parts: Parts | None = None,
     overlap: bool = False,
+    fast_baud: int | None = None,
 ) -> Device:
     """Put the firmware where it runs, and return the device, ready.
 
     `port`: None for the target's own way (in-process, its emulator, its default port); "pty" for the host's
     native executable; any pyserial URL. `parts`: how an emulator that counts instructions splits an inference.
     `overlap`: the next batch travels while one is computed; faster over a slow line, and the line's interrupts are then
-    in what is measured.
+    in what is measured. `fast_baud`: the rate that the line goes on at once the device has answered, if both ends can;
+    None: the target's `link_baud`, where the line has a rate at all; 0: none.
     Raises: PortError, TargetError, ToolError, DeviceError.
     """
     target = firmware.target
     device: Device
     board = _board_class(firmware)
+    how: dict[str, Any] = {
+        "inference_timeout_s": inference_timeout_s, "overlap": overlap, "fast_baud": fast_baud,
+    }  # fmt: skip
     if port == PTY_PORT and target.device == "library":
         process = start([firmware.elf])
         try:
@@ -349,9 +365,9 @@ def open_device(
         except BaseException:
             process.close()
             raise
-        device = board(firmware, path, process=process, inference_timeout_s=inference_timeout_s, overlap=overlap)
+        device = board(firmware, path, process=process, **how)
     elif port is not None:
-        device = board(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate, overlap=overlap)
+        device = board(firmware, port, baudrate=baudrate, **how)
     elif target.device == "library":
         from edgewright.drivers.library import LibraryDevice  # which is made from the classes here
 
@@ -360,14 +376,7 @@ def open_device(
         mode: Mode | None = "plugin" if parts is not None else None
         restart = partial(start_emulator, target, firmware.elf, mode=mode, parts=parts)
         emulator = restart()
-        device = board(
-            firmware,
-            emulator.url,
-            emulator=emulator,
-            restart=restart,
-            inference_timeout_s=inference_timeout_s,
-            overlap=overlap,
-        )
+        device = board(firmware, emulator.url, emulator=emulator, restart=restart, **how)
     else:
         raise TargetError(f"'{target.name}' is a board: say which port it is on with --port")
     try:

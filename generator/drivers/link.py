@@ -13,6 +13,7 @@ import secrets
 import struct
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from edgewright.closing import Closing
 from edgewright.drivers import frames
 from edgewright.drivers.batches import Batches
-from edgewright.drivers.exchange import DeviceResetError, Exchange, RefusedError, Request
+from edgewright.drivers.exchange import DeviceResetError, Exchange, RefusedError, Request, SilentError
 from edgewright.drivers.frames import Damage, DeviceInfo, Frame, Region, TensorDescriptor, Type
 from edgewright.drivers.line import BITS_PER_BYTE, Line
 from edgewright.errors import DataError, DeviceError, MemoryPlanError, PortError
@@ -30,6 +31,7 @@ HELLO_INTERVAL_S = 0.25  # a board that boots meanwhile, or resynchronises, answ
 HELLOS_TO_LOST = 4  # unanswered: the device may still be at another baud rate, which it leaves after this much noise
 LOST_BYTES = 2 * frames.encoded_max_bytes(1024)
 BAUD_TRIAL_S = 0.6  # at a new rate; one HELLO's answer takes milliseconds
+FAREWELL_S = 0.3  # for the device's answer that it is back at the rate of the start
 MAX_RESETS = 3  # of the device at one and the same batch: then the batch itself is at fault
 
 
@@ -82,6 +84,7 @@ class Link(Closing):
         self._line = line
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
+        self._start_rate = line.rate
         self._exchange = Exchange(line, timeout_s)
         self._info: DeviceInfo | None = None
         self._session = secrets.randbelow(2**32 - 1) + 1
@@ -100,8 +103,30 @@ class Link(Closing):
         return cls(Line(url, baudrate, timeout_s), timeout_s, connect_timeout_s)
 
     def close(self) -> None:
-        """Close the port."""
-        self._line.close()
+        """Close the port. A device whose baud rate was raised is asked to go back, for whoever comes next."""
+        try:
+            if self._line.rate != self._start_rate:
+                with suppress(DeviceError):
+                    self._say_farewell()
+        finally:
+            self._line.close()
+
+    def _say_farewell(self) -> None:
+        pending = self._exchange.send_new(Request(Type.SET_BAUD, struct.pack("<I", self._start_rate)))
+        deadline = time.monotonic() + FAREWELL_S
+        while time.monotonic() < deadline:
+            if any(isinstance(e, Frame) and e.seq == pending.seq for e in self._exchange.receive(deadline)):
+                return
+
+    @property
+    def has_baudrate(self) -> bool:
+        """Whether a line of a known rate is behind the port: a socket has none, nor a pseudo-terminal."""
+        return self._line.baudrate is not None
+
+    @property
+    def rate(self) -> int:
+        """The present baud rate, of use or not."""
+        return self._line.rate
 
     @property
     def traffic(self) -> Exchange:
@@ -167,7 +192,7 @@ class Link(Closing):
 
         overlap: the next batch travels while one is computed, each in half of the memory. That is faster, and the
             interrupts of the line are in what is measured; without it the line rests during inferences.
-        resume: after a reset of the device, go on with the first batch that is not finished.
+        resume: after a reset of the device, go on with the first batch that is not finished; at the rate of the start.
         Shapes: `samples` (n, input_bytes): packed samples, n at least 1; the last batch may be partial.
         Units: `inference_timeout_s` limits the time without any finished sample, from the start of a batch on.
             `on_progress` gets the number of samples finished so far.
@@ -188,7 +213,10 @@ class Link(Closing):
                     if batches.finished and not first_batch_at:
                         first_batch_at = time.monotonic()
                 break
-            except DeviceResetError as error:
+            except (DeviceResetError, SilentError) as error:
+                # A device that was reset at a raised rate is at that of its start again, and hears nothing.
+                if isinstance(error, SilentError) and self._line.rate == self._start_rate:
+                    raise
                 resets.append(batches.finished)
                 if not resume or resets.count(batches.finished) >= MAX_RESETS:
                     often = f" {resets.count(batches.finished)} times" if resume else ""
@@ -262,6 +290,9 @@ class Link(Closing):
 
     def _say_hello_again(self, before: DeviceInfo) -> None:
         """Begin a session with a device that was reset. Raises: DeviceError where it is not the same any more."""
+        if self._line.rate != self._start_rate:
+            self._line.set_baudrate(self._start_rate)
+            self._session = secrets.randbelow(2**32 - 1) + 1  # it may not have been a reset, and a RUN goes on
         info = self.hello()
         fields = ("build_id", "capacity_samples", "input_bytes", "output_bytes")
         if any(getattr(info, f) != getattr(before, f) for f in fields):

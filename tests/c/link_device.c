@@ -135,7 +135,11 @@ ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
     }
     if (n_invoked == restart_at) {
         if (!restart_always) {
-            arguments[2 + 1] = NULL; /* the new process has no such plan */
+            for (char **word = arguments; *word != NULL; word++) {
+                if (strncmp(*word, "restart_at=", 11) == 0) {
+                    (*word)[0] = '-'; /* the new process has no such plan */
+                }
+            }
         }
         ew_port_reset();
     }
