@@ -50,12 +50,19 @@ def test_the_boot_rom_would_start_the_image(elf: Path) -> None:
 
 
 def test_clocks() -> None:
-    """RP2040 datasheet: PLL_SYS_FBDIV_INT, PLL_SYS_PRIM."""
-    values = registers(TARGET)
+    """RP2040 datasheet: PLL_SYS_*, CLK_REF_CTRL, CLK_SYS_CTRL, CLK_PERI_CTRL, XOSC_CTRL, XOSC_STARTUP."""
+    after_reset = {0x40028000: 1, 0x40028004: 0x2D, 0x4002800C: 0x77000, 0x4002400C: 0xC4}
+    values = registers(TARGET, after_reset)
     divide, prim = values[0x40028008], values[0x4002800C]
-    vco = 12 * MHZ * divide
+    vco = 12 * MHZ / values[0x40028000] * divide
+    assert 16 <= divide <= 320
     assert 750 * MHZ <= vco <= 1600 * MHZ
     assert vco / field(prim, 18, 16) / field(prim, 14, 12) == TARGET.clock_hz
+    assert values[0x40028004] == 0x4  # all parts have power; no fraction (DSMPD)
+    assert (values[0x40008030], values[0x4000803C], values[0x40008048]) == (0x2, 0x1, 0x800)
+    assert values[0x40024000] == 0xFABAA0
+    assert values[0x4002400C] * 256 / (12 * MHZ) >= 0.005
+    assert TARGET.defines["EW_UART_CLOCK_HZ"] == "EW_CLOCK_HZ"
 
 
 def test_reset_and_timer_in_the_emulator(elf: Path) -> None:
