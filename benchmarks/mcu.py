@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -27,6 +26,7 @@ from rich.console import Console
 
 import edgewright as ew
 from edgewright.boards import Target, list_targets
+from edgewright.doctor import check_tool
 from edgewright.errors import MemoryPlanError
 from edgewright.report.result import Result
 from edgewright.report.tables import profile_tables
@@ -86,7 +86,7 @@ def chosen(text: str | None, known: list[str], what: str) -> list[str]:
 def table(options: argparse.Namespace) -> str:
     boards = {target.name: target for target in list_targets() if target.emulator is not None}
     for name, target in list(boards.items()):
-        missing = [tool.name for tool in target.tool if shutil.which(tool.name) is None]
+        missing = [tool.name for tool in target.tool if check_tool(target, tool).version is None]
         if missing:
             print(f"{name}: left out, {', '.join(missing)} is not installed", file=sys.stderr)
             del boards[name]

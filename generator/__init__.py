@@ -14,6 +14,7 @@ if __name__ != "edgewright":
 if TYPE_CHECKING:
     from edgewright.api import Board, Built, Generated, Predictions, generate, load, quantize
     from edgewright.boards import list_targets, load_target
+    from edgewright.drivers.meters.core import MeterOptions
     from edgewright.errors import EdgewrightError
     from edgewright.on_device import Device
     from edgewright.quantization.options import Options as QuantizeOptions
@@ -26,6 +27,7 @@ __all__ = [
     "Device",
     "EdgewrightError",
     "Generated",
+    "MeterOptions",
     "Predictions",
     "QuantizeOptions",
     "Report",
@@ -40,6 +42,7 @@ __all__ = [
 _ROOMS = {
     "Device": ("on_device", "Device"),
     "EdgewrightError": ("errors", "EdgewrightError"),
+    "MeterOptions": ("drivers.meters.core", "MeterOptions"),
     "QuantizeOptions": ("quantization.options", "Options"),
     "Report": ("report.result", "Result"),
     "__version__": ("version", "VERSION"),

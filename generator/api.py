@@ -9,8 +9,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,8 @@ from edgewright.build import Firmware, write_project
 from edgewright.closing import Closing
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun
 from edgewright.drivers.flashing import FlashOptions
+from edgewright.drivers.meters.core import Meter, MeterOptions
+from edgewright.drivers.steps import step_ticks, tensors
 from edgewright.emit import SourceTree
 from edgewright.errors import EdgewrightError, QuantizationError
 from edgewright.expected import expect
@@ -30,11 +34,15 @@ from edgewright.frontends.onnx import Model
 from edgewright.ir import Array
 from edgewright.manifest import Manifest, Optimize
 from edgewright.pipeline import Clock, Settings
+from edgewright.profile import timed
 from edgewright.quantization.options import Options
 from edgewright.quantizer import QuantizedModel, quantize_model
 from edgewright.report.record import result_of
 from edgewright.report.result import Result as Report
 from edgewright.samples import LABELS, SINGLE_INPUT, DataSet, check_data
+from edgewright.tracing import LayerCheck, check_layers
+
+LOG = logging.getLogger(__name__)
 
 
 def load(
@@ -125,18 +133,29 @@ class Built:
     def flash(
         self, port: str | None = None, *, baudrate: int = 115200, inference_timeout_s: float = INFERENCE_TIMEOUT_S,
         profile: bool = False, write: bool | None = None, tool: str | None = None,
-        values: Mapping[str, str] | None = None,
+        values: Mapping[str, str] | None = None, overlap: bool = False, fast_baud: int | None = None,
+        meter: MeterOptions | None = None,
     ) -> Board:  # fmt: skip
         """Put it on its board: None is the target's emulator, or in-process on the host.
 
-        `profile` splits what an emulator counts by step. `write`: whether its flash is written, by default exactly if
+        `profile` splits what is measured by step. `write`: whether its flash is written, by default exactly if
         it is a board at a serial port; with which `tool`, and which of the tool's `values` are not the target's.
+        `overlap`: the next batch travels while one is computed. `fast_baud`: the rate that the line is raised to; None:
+        the board's. `meter` measures the energy of what is predicted.
         Raises: EdgewrightError.
         """
         writes = self.firmware.target.device == "serial" if write is None else write
         how = FlashOptions(tool, values or {}) if writes or tool is not None else None
-        options = pipeline.RunOptions(port, None, baudrate, inference_timeout_s, profile, how)
-        return Board(pipeline.open_board(self.firmware, options, self.clock), self)
+        options = pipeline.RunOptions(
+            port, None, baudrate, inference_timeout_s, profile, how, overlap, fast_baud, meter
+        )
+        with ExitStack() as held:
+            opened = pipeline.open_board_meter(self.firmware, options, self.clock)
+            if opened is not None:
+                held.enter_context(opened)
+            board = Board(pipeline.open_board(self.firmware, options, self.clock), self, profile, opened)
+            held.pop_all()
+            return board
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,27 +164,58 @@ class Board(Closing):
 
     device: Device
     built: Built
+    profile: bool = False
+    meter: Meter | None = None
 
     def close(self) -> None:
-        """Let go of the device."""
-        self.device.close()
+        """Let go of the device, and of the meter."""
+        try:
+            self.device.close()
+        finally:
+            if self.meter is not None:
+                self.meter.close()
 
     def is_alive(self) -> bool:
         """Whether the device answers."""
         return self.device.is_alive()
 
     def predict(self, x: Array | Mapping[str, Array], batch_size: int | None = None) -> Predictions:
-        """Run all samples. Shapes: (n, *shape of one sample), or such an array for each input by name."""
+        """Run all samples. Shapes: (n, *shape of one sample), or such an array for each input by name.
+
+        Where a meter failed meanwhile, `run.meter_error` of what is returned says why.
+        """
         ports = self.built.firmware.manifest.inputs
         data = check_data(x if isinstance(x, Mapping) else {ports[0].name: x}, ports)
         with self.built.clock.stage("run"):
-            done = pipeline.run_on(self.device, data, batch_size, self.built.clock)
+            done = pipeline.run_on(self.device, data, batch_size, self.built.clock, meter=self.meter)
+            done = timed(self.device, data, done) if self.profile else done
+        if done.meter_error is not None:
+            LOG.warning("no energy: %s", done.meter_error)
         return Predictions(done, data, self.built)
+
+    def layer_times(self, x: Array | Mapping[str, Array]) -> Array:
+        """Run samples step by step; return what each step took, in microseconds of the device's timer.
+
+        An emulated board's timer tells nothing: profile there. Shapes: `x` as in `predict`; the result is (n, steps),
+        of `built.firmware.manifest.trace`. Raises: EdgewrightError.
+        """
+        return step_ticks(self.device, x).astype(np.float64) / self.device.timer_hz * 1e6
+
+    def tensors(self, x: Array | Mapping[str, Array], names: Collection[str] | None = None) -> dict[str, Array]:
+        """Run one sample, and return what its layers made, by name; `names`: which, None: all.
+
+        Shapes: `x` (1, *shape of one sample); what comes is as the device has it, images NHWC. Raises: EdgewrightError.
+        """
+        return tensors(self.device, x, names)
+
+    def check_layers(self, x: Array | Mapping[str, Array]) -> list[LayerCheck]:
+        """Run one sample, and compare what each layer made with its reference. Shapes: (1, *shape of one sample)."""
+        return check_layers(self.built.firmware, x, tensors(self.device, x))
 
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What came back; `run` has instructions, latency and link statistics."""
+    """What came back; `run` has instructions, latency, energy and link statistics."""
 
     run: DeviceRun
     data: DataSet

@@ -10,6 +10,7 @@ from typing import Annotated, Any, cast, get_args
 import typer
 
 from edgewright.drivers.flashing import FlashOptions
+from edgewright.drivers.meters.core import MeterOptions
 from edgewright.errors import EdgewrightError
 from edgewright.files import write_text
 from edgewright.manifest import Optimize, Ports
@@ -87,8 +88,24 @@ Batch = Annotated[
     int | None, typer.Option("--batch", min=1, help="Samples a batch; as many as fit in the board, if not given.",
                              show_default=False)]  # fmt: skip
 Baud = Annotated[int, typer.Option("--baud", min=1, help="Baud rate of a real port.")]
-Profile = Annotated[bool, typer.Option("--profile", help="Also show what each step takes (emulated boards).")]
+FastBaud = Annotated[
+    int | None, typer.Option("--baud-fast", min=0, show_default=False,
+                             help="Rate to go on at, if both ends can; the board's, if not given; 0: none."),
+]  # fmt: skip
+Overlap = Annotated[
+    bool, typer.Option("--overlap/--no-overlap", help="Send the next batch while one is computed.")]  # fmt: skip
+Profile = Annotated[bool, typer.Option("--profile", help="Also show what each step takes.")]
+NoTrace = Annotated[bool, typer.Option("--no-trace", help="Leave out what runs single steps for the link.")]
 TimeLimit = Annotated[float, typer.Option("--timeout", min=0.001, help="Seconds that one inference may take.")]
+MeterName = Annotated[
+    str | None, typer.Option("--meter", metavar="METER[:ADDRESS]", show_default=False,
+                             help="Measure energy: ppk2, ppk2-ampere, joulescope, lpm01a or otii.")]  # fmt: skip
+Supply = Annotated[
+    float | None, typer.Option("--supply", metavar="VOLTS", show_default=False,
+                               help="With --meter: what it feeds the board with.")]  # fmt: skip
+MeterMarker = Annotated[
+    str | None, typer.Option("--meter-marker", metavar="CHANNEL", show_default=False,
+                             help="With --meter: its input with the board's marker pin; else the first.")]  # fmt: skip
 Force = Annotated[bool, typer.Option("--force", help="Overwrite a folder that holds something else.")]
 Calibration = Annotated[
     Path | None, typer.Option("--calibration", "-c", show_default=False,
@@ -111,7 +128,7 @@ def optimize_level(text: str) -> Optimize:
 def plan_settings(
     optimize: str, flash_limit: int | None, ram_limit: int | None, io: str, place: list[str] | None = None,
     stage_weights: str | None = None, weights: str = "auto", front: str = "link", mlperf_model: str | None = None,
-    watchdog: float | None = None,
+    watchdog: float | None = None, no_trace: bool = False,
 ) -> Settings:  # fmt: skip
     """Check the options that a plan depends on. Raises: EdgewrightError."""
     if io not in get_args(Ports):
@@ -120,7 +137,7 @@ def plan_settings(
         raise EdgewrightError(f"--weights {weights}: expected one of {', '.join(get_args(Weights))}")
     return Settings(
         optimize_level(optimize), flash_limit, ram_limit, cast(Ports, io), places(place), stage_weights,
-        cast(Weights, weights), front, mlperf_model, watchdog,
+        cast(Weights, weights), front, mlperf_model, watchdog, not no_trace,
     )  # fmt: skip
 
 
@@ -133,6 +150,17 @@ def flash_options(tool: str | None, values: list[str] | None) -> FlashOptions:
             raise EdgewrightError(f"--with {text}: expected NAME=VALUE")
         pairs[name] = value
     return FlashOptions(tool, pairs)
+
+
+def meter_options(meter: str | None, supply_v: float | None, marker: str | None) -> MeterOptions | None:
+    """Read --meter, --supply and --meter-marker. Raises: EdgewrightError."""
+    if meter is None:
+        for option, value in (("--supply", supply_v), ("--meter-marker", marker)):
+            if value is not None:
+                raise EdgewrightError(f"{option} {value}: it is for --meter")
+        return None
+    name, _, address = meter.partition(":")
+    return MeterOptions(name, address or None, supply_v, marker)
 
 
 def places(wishes: list[str] | None) -> dict[str, str]:

@@ -35,7 +35,11 @@ def named_files(data: dict[str, Any]) -> list[tuple[str, str]]:
     for index, table in enumerate(files if isinstance(files, list) else []):
         found.append((f"file[{index}].source", _at(table, "source")))
     found.append(("watchdog.source", _at(data, "watchdog", "source")))
+    found.append(("emulator.script", _at(data, "emulator", "script")))
     found.append(("emulator.counting.plugin", _at(data, "emulator", "counting", "plugin")))
+    tools = data.get("tool")
+    for index, table in enumerate(tools if isinstance(tools, list) else []):
+        found.append((f"tool[{index}].script", _at(table, "script")))
     return [(key, path) for key, path in found if isinstance(path, str) and path]
 
 

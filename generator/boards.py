@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictBool, ValidationError, model_validator
 
 from edgewright.board_mistakes import describe, named_files
+from edgewright.board_power import Power
 from edgewright.board_resets import ResetRegister, StackGuard, Watchdog, stack_guard
 from edgewright.errors import TargetError
 from edgewright.flash_ways import FlashWay
@@ -48,6 +49,7 @@ class Memory(_Table):
     """One region of the memory map. Code goes to the first flash region, stack and data to the first RAM region.
 
     All are there for tensors (RAM) and weights. `wait`: cycles that an access takes beyond one to the fastest region.
+    `data_origin`: where loads find the region, if not where code runs from it.
     """
 
     name: Identifier
@@ -55,11 +57,17 @@ class Memory(_Table):
     origin: NonNegative
     bytes: Positive
     wait: NonNegative = 0
+    data_origin: NonNegative | None = None
 
     @property
     def end(self) -> int:
         """First address behind the region."""
         return self.origin + self.bytes
+
+    def holds(self, address: int) -> bool:
+        """Whether the address is the region's, be it for code or for data."""
+        starts = [self.origin] if self.data_origin is None else [self.origin, self.data_origin]
+        return any(start <= address < start + self.bytes for start in starts)
 
 
 class Toolchain(_Table):
@@ -166,27 +174,36 @@ class Markers(_Table):
 class Counting(_Table):
     """How instructions are counted in the emulator: by a plugin, or else by a timer that counts instructions.
 
-    `plugin` is the plugin's C source; `plugin_argv` has {plugin}, the built file with its arguments.
+    `plugin` is the plugin's C source; `plugin_argv` has {plugin}, the built file with its arguments. Without a plugin
+    the emulator counts by itself, and {plugin} is the arguments alone.
     `cycle_model` names the rules by which it also models cycles (ew_cycles.h); None where there are none for the core.
     With `icount_argv` the board's timer runs in step with instructions: `icount_instructions_per_tick` of them a tick.
     """
 
-    plugin: Text
+    plugin: Text | None = None
     plugin_argv: tuple[Text, ...]
     cycle_model: Literal["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55"] | None = None
     markers: Markers
-    icount_argv: tuple[Text, ...]
-    icount_instructions_per_tick: PositiveNumber
+    icount_argv: tuple[Text, ...] | None = None
+    icount_instructions_per_tick: PositiveNumber | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len({self.plugin is None, self.icount_argv is None, self.icount_instructions_per_tick is None}) > 1:
+            raise ValueError("plugin, icount_argv and icount_instructions_per_tick belong together")
+        return self
 
 
 class Emulator(_Table):
     """How the board's emulator is started.
 
-    argv has {elf}, and may have {port} (a free local TCP port). `ready` is a regular expression: the line on standard
-    error that says it is listening; its group `port`, if any, is the port in use. `url` is what pyserial opens.
+    argv has {elf}, and may have {port} (a free local TCP port) and {script}, the path of `script`. `ready` is a regular
+    expression: the line on standard error that says it is listening; its group `port`, if any, is the port in use.
+    `url` is what pyserial opens.
     """
 
     argv: tuple[Text, ...]
+    script: Text | None = None
     machine: Text
     ready: Text
     url: Text = "socket://127.0.0.1:{port}"
@@ -197,11 +214,13 @@ class Emulator(_Table):
     def _check(self) -> Self:
         if not self.argv:
             raise ValueError("argv is empty")
-        _check_placeholders("argv", self.argv, needed={"elf"}, known={"elf", "port"})
+        script = () if self.script is None else ("script",)
+        _check_placeholders("argv", self.argv, needed={"elf", *script}, known={"elf", "port", *script})
         _check_placeholders("url", (self.url,), needed=set(), known={"port"})
         if self.counting is not None:
             _check_placeholders("counting.plugin_argv", self.counting.plugin_argv, needed={"plugin"}, known={"plugin"})
-            _check_placeholders("counting.icount_argv", self.counting.icount_argv, needed=set(), known=set())
+            icount = self.counting.icount_argv or ()
+            _check_placeholders("counting.icount_argv", icount, needed=set(), known=set())
         try:
             groups = re.compile(self.ready).groupindex
         except re.error as error:
@@ -212,11 +231,24 @@ class Emulator(_Table):
 
 
 class Tool(_Table):
-    """A program that building or running for the board needs, and the Debian packages that bring it."""
+    """A program that building or running for the board needs, and the Debian packages that bring it.
+
+    What is no program by itself (a package of another language) is there if `check` succeeds, a command that may have
+    {script}, the path of `script`; `hint` then says how to get it.
+    """
 
     name: Text
     apt: tuple[Text, ...] = ()
     purpose: Text
+    check: tuple[Text, ...] = ()
+    script: Text | None = None
+    hint: Text = "Install it."
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        script = set() if self.script is None else {"script"}
+        _check_placeholders("check", self.check, needed=script, known=script)
+        return self
 
 
 class Target(_Table):
@@ -230,6 +262,7 @@ class Target(_Table):
     evidence: Literal["host", "built", "emulated", "hardware"]
     device: Literal["library", "emulator", "serial"]
     clock_hz: Positive | None = None
+    link_baud: Positive | None = None  # that the link's line is raised to, where both ends can
     toolchain: Toolchain
     memory: tuple[Memory, ...] = ()
     file: tuple[SourceFile, ...]
@@ -243,6 +276,7 @@ class Target(_Table):
     emulator: Emulator | None = None
     tool: tuple[Tool, ...] = ()
     flash: tuple[FlashWay, ...] = ()  # the first whose tool is there is taken
+    power: Power | None = None
     _folder: Path = PrivateAttr(default=Path())
 
     @property

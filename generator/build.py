@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgewright.boards import Target
+from edgewright.drivers.frames import TICK_BYTES
 from edgewright.drivers.process import find_tool, run
 from edgewright.elf_sizes import Sizes, measure
 from edgewright.emit import SourceTree
@@ -148,10 +149,25 @@ def read_firmware(folder: Path, manifest: Manifest, target: Target) -> Firmware:
     if target.memory:
         stack = bound_stack(out, elf, target, f"{manifest.c_prefix}_run", objdump[1].strip() if objdump else None)
         check_reserved(stack, target)
+        _check_room_for_a_sample(sizes, manifest, target)
     return Firmware(
         folder=folder, manifest=manifest, target=target, elf=elf, library=library,
         sizes=sizes, compiler=_compiler_version(target, cache), flags=" ".join(_flags(folder)), stack=stack,
     )  # fmt: skip
+
+
+def _check_room_for_a_sample(sizes: Sizes, manifest: Manifest, target: Target) -> None:
+    memory = target.data_memory
+    if memory is None or manifest.front != "link":
+        return
+    used = next((region.used_bytes for region in sizes.regions if region.name == memory.name), 0)
+    needed = manifest.input_bytes + manifest.output_bytes + TICK_BYTES
+    if used + needed > memory.bytes:
+        raise MemoryPlanError(
+            f"the program leaves {memory.bytes - used:,} of {memory.bytes:,} B of '{memory.name}' on '{target.name}', "
+            f"and one sample takes {needed:,} B (arena {manifest.memory.arena_bytes:,} B). Try --optimize ram, "
+            "a smaller model or a larger board."
+        )
 
 
 def _compiler_version(target: Target, cache: str) -> str:

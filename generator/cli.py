@@ -23,6 +23,7 @@ from edgewright.arguments import (
     CompareFloat,
     Curve,
     DataFile,
+    FastBaud,
     FlashLimit,
     FlashTool,
     FlashValues,
@@ -31,10 +32,14 @@ from edgewright.arguments import (
     JsonFile,
     MapFile,
     MaybeTarget,
+    MeterMarker,
+    MeterName,
     MlperfModel,
     ModelFile,
     NoFlash,
+    NoTrace,
     OptimizeFor,
+    Overlap,
     Pin,
     Places,
     Port,
@@ -45,6 +50,7 @@ from edgewright.arguments import (
     RamLimit,
     SchemeName,
     StageWeights,
+    Supply,
     TargetName,
     TimeLimit,
     WatchdogPeriod,
@@ -53,6 +59,7 @@ from edgewright.arguments import (
     check_map,
     flash_options,
     input_pins,
+    meter_options,
     plan_settings,
     write_json,
     write_map,
@@ -62,13 +69,15 @@ from edgewright.build import Firmware, write_project
 from edgewright.build import build as build_project
 from edgewright.cli_boards import add_boards
 from edgewright.cli_quantize import add_quantize, load_model
+from edgewright.cli_trace import add_trace
 from edgewright.console import Screen
 from edgewright.doctor import examine
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, open_device
 from edgewright.drivers.flashing import check_flash, flash_and_open
+from edgewright.drivers.meters.registry import check_meter
 from edgewright.emit import SourceTree
 from edgewright.entry import INTERRUPTED
-from edgewright.errors import EdgewrightError, MemoryPlanError, UnsupportedError
+from edgewright.errors import EdgewrightError, MemoryPlanError, MeterError, UnsupportedError
 from edgewright.expected import expect
 from edgewright.frontends.onnx import Model
 from edgewright.frontends.onnx_bind import parse_bindings
@@ -145,12 +154,13 @@ def generate(
     front: FrontOption = "link",
     mlperf_model: MlperfModel = None,
     watchdog: WatchdogPeriod = None,
+    no_trace: NoTrace = False,
     force: Force = False,
     quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Write the C project that runs a model on a board; CMake alone builds it."""
     settings = plan_settings(
-        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model, watchdog
+        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model, watchdog, no_trace
     )
     clock = pipeline.Clock()
     screen, board = Screen(quiet or str(map_file) == "-"), load_target(target)
@@ -235,7 +245,9 @@ def flash(
 @app.command()
 def run(
     project: ProjectDir, data: DataFile, port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, target: BoardOf = None,
+    fast_baud: FastBaud = None, overlap: Overlap = False, timeout: TimeLimit = INFERENCE_TIMEOUT_S,
+    profile: Profile = False, meter: MeterName = None, supply: Supply = None, meter_marker: MeterMarker = None,
+    target: BoardOf = None,
     json_file: JsonFile = None, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """Run samples on the board of a built project, compare with the reference, and report."""
@@ -244,7 +256,8 @@ def run(
     clock = pipeline.Clock()
     firmware = pipeline.load_firmware(project, target)
     samples = pipeline.read_data(firmware.manifest, load_npz(data))
-    options = pipeline.RunOptions(port, batch, baud, timeout, profile)
+    measures = meter_options(meter, supply, meter_marker)
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile, None, overlap, fast_baud, measures)
     _finish(screen, clock, firmware, samples, options, json_file)
 
 
@@ -257,15 +270,17 @@ def deploy(
     compare_float: CompareFloat = False, optimize: OptimizeFor = "balanced", flash_limit: FlashLimit = None,
     ram_limit: RamLimit = None, io: PortsIn = "caller", place: Places = None, stage_weights: StageWeights = None,
     weights: WeightsAs = "auto", front: FrontOption = "link", mlperf_model: MlperfModel = None,
-    watchdog: WatchdogPeriod = None, port: Port = None, batch: Batch = None, baud: Baud = 115200,
-    timeout: TimeLimit = INFERENCE_TIMEOUT_S, profile: Profile = False, no_flash: NoFlash = False,
+    watchdog: WatchdogPeriod = None, no_trace: NoTrace = False, port: Port = None, batch: Batch = None,
+    baud: Baud = 115200, fast_baud: FastBaud = None, overlap: Overlap = False, timeout: TimeLimit = INFERENCE_TIMEOUT_S,
+    profile: Profile = False, meter: MeterName = None, supply: Supply = None, meter_marker: MeterMarker = None,
+    no_flash: NoFlash = False,
     tool: FlashTool = None, values: FlashValues = None, json_file: JsonFile = None,
     force: Force = False, quiet: Quiet = False,
 ) -> None:  # fmt: skip
     """All of it: import, generate, build, flash, run, compare with the reference, report."""
     check_json(json_file, model, data, calibration)
     settings = plan_settings(
-        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model, watchdog
+        optimize, flash_limit, ram_limit, io, place, stage_weights, weights, front, mlperf_model, watchdog, no_trace
     )
     screen = Screen(quiet or str(json_file) == "-")
     clock = pipeline.Clock()
@@ -275,14 +290,17 @@ def deploy(
         check_profile(board, port)
     if front == "mlperf-energy":
         raise EdgewrightError("--front mlperf-energy: nothing can be deployed there, it is for a power meter's runner")
-    how = flash_options(tool, values)
+    how, measures = flash_options(tool, values), meter_options(meter, supply, meter_marker)
+    if measures is not None:
+        check_meter(measures, board, port)
     writes = not no_flash and (board.device == "serial" or tool is not None)
     if writes:
         check_flash(board, port, how)
     if compare_float and calibration is None:
         raise EdgewrightError("--compare-float needs --calibration: without it the model is the float one")
     arrays, pins, bindings = load_npz(data), input_pins(pin), parse_bindings(bind)
-    options = pipeline.RunOptions(port, batch, baud, timeout, profile, how if writes else None)
+    flash = how if writes else None
+    options = pipeline.RunOptions(port, batch, baud, timeout, profile, flash, overlap, fast_baud, measures)
     loaded = load_model(model, pins, bindings, calibration, scheme, screen, clock)
     with tempfile.TemporaryDirectory(prefix="edgewright-") as scratch:
 
@@ -302,7 +320,10 @@ def deploy(
         except MemoryPlanError as error:
             screen.warning(f"nothing to compare with, the float model does not fit: {error}")
             return
-        screen.show(comparison_table({"float": _measured(screen, pipeline.Clock(), *base, options), scheme: result}))
+        other, meter_error = _measured(screen, pipeline.Clock(), *base, options)
+        screen.show(comparison_table({"float": other, scheme: result}))
+        if meter_error is not None:
+            raise MeterError(meter_error)
 
 
 def _finish(
@@ -310,7 +331,7 @@ def _finish(
     options: pipeline.RunOptions, json_file: Path | None,
 ) -> Result:  # fmt: skip
     """Run, compare, report."""
-    result = _measured(screen, clock, firmware, samples, options)
+    result, meter_error = _measured(screen, clock, firmware, samples, options)
     write_json(json_file, result)
     screen.show(result_table(result), *profile_tables(result, screen.room))
     if not result.fidelity.passed:
@@ -318,20 +339,23 @@ def _finish(
             f"{result.fidelity.mismatching_elements:,} of {result.fidelity.elements:,} output elements differ from "
             f"{result.fidelity.reference} by up to {result.fidelity.max_abs_error:.3g}"
         )
-        raise typer.Exit(1)
+    if meter_error is not None:  # what was predicted has been compared, shown and written all the same
+        screen.error(meter_error)
+    if meter_error is not None or not result.fidelity.passed:
+        raise typer.Exit(1 if not result.fidelity.passed else MeterError.exit_status)
     return result
 
 
 def _measured(
     screen: Screen, clock: pipeline.Clock, firmware: Firmware, samples: DataSet, options: pipeline.RunOptions
-) -> Result:
-    """Run and compare with the reference."""
+) -> tuple[Result, str | None]:
+    """Run and compare with the reference; also return why a meter that was asked for has no energy."""
     with screen.progress() as bars:
         clock.on_stage = bars.begin
         done = pipeline.run(firmware, samples, options, clock, bars.advance)
         with clock.stage("reference"):
             expected = expect(firmware, samples, bars.advance)
-    return result_of(firmware, samples, done, expected, clock.seconds)
+    return result_of(firmware, samples, done, expected, clock.seconds), done.meter_error
 
 
 @app.command()
@@ -360,6 +384,7 @@ def _root(
 
 add_quantize(app)
 add_boards(app)
+add_trace(app)
 
 
 def main() -> None:

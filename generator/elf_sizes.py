@@ -73,7 +73,7 @@ def measure(path: Path | None, manifest: Manifest, target: Target) -> Sizes:
 
 def _use(region: Memory, sections: list[_Section], arrays: list[tuple[bool, int, int]]) -> RegionUse:
     def inside(address: int | None) -> bool:
-        return address is not None and region.origin <= address < region.end
+        return address is not None and region.holds(address)
 
     used = sum(s.size for s in sections if inside(s.address) or inside(s.load_address))
     arena = sum(size for is_arena, address, size in arrays if is_arena and inside(address))

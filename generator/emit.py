@@ -31,6 +31,7 @@ from edgewright.plan import Plan, Step
 from edgewright.plan.touches import Key
 from edgewright.resources import resource_dir
 from edgewright.runtime_files import RuntimeFiles
+from edgewright.traced import traced_steps
 from edgewright.weights import Constant, Weights, in_binary, in_c, is_binary
 
 C_TYPES = {
@@ -50,6 +51,8 @@ _LINK_CODES = {
     )},
 }  # fmt: skip
 LINK = Front()
+_SETS_BAUD = b"void ew_port_set_baud("  # a port that has it can change its baud rate
+MAX_TRACED_STEPS = 65535  # a u16 of HELLO
 SAMPLE_ALIGN_BYTES = 8  # the widest element (float64, int64); docs/PROTOCOL.md
 
 
@@ -87,7 +90,7 @@ class Port:
         dtype = self.tensor.dtype
         if dtype is DType.F32:
             return "EW_MLPERF_FLOAT32"
-        if dtype.numpy.kind not in "iub":
+        if not dtype.is_integer and dtype is not DType.B8:
             raise UnsupportedError(f"--front mlperf prints numbers: output '{self.tensor.name}' is {dtype.value}")
         return "EW_MLPERF_SIGNED" if dtype.numpy.kind == "i" else "EW_MLPERF_UNSIGNED"
 
@@ -142,14 +145,19 @@ def templates() -> jinja2.Environment:
 
 def emit(
     plan: Plan, name: str, target: Target, optimize: Optimize, model_sha256: str, reference: bytes,
-    weights: Weights = "auto", front: Front = LINK,
+    weights: Weights = "auto", front: Front = LINK, trace: bool = False,
 ) -> SourceTree:  # fmt: skip
-    """Return the whole generated project; `reference` is the model to compare the board with."""
-    return _Emitter(plan, name, front.on(target), optimize, front).tree(model_sha256, reference, weights)
+    """Return the whole generated project; `reference` is the model to compare the board with.
+
+    `trace`: the link can run single steps.
+    """
+    return _Emitter(plan, name, front.on(target), optimize, front, trace).tree(model_sha256, reference, weights)
 
 
 class _Emitter:
-    def __init__(self, plan: Plan, name: str, target: Target, optimize: Optimize, front: Front) -> None:
+    def __init__(
+        self, plan: Plan, name: str, target: Target, optimize: Optimize, front: Front, trace: bool
+    ) -> None:  # fmt: skip
         self.plan = plan
         self.front = front
         self.target = target
@@ -167,8 +175,9 @@ class _Emitter:
         self.arena_ports = any(plan.storage[name].kind == "arena" for name in (*graph.inputs, *graph.outputs))
         self.port_names = {port.tensor.name: port.identifier for port in (*self.inputs, *self.outputs)}
         self.steps: list[StepCode] = []
-        self.program: list[tuple[str, tuple[str, ...]]] = []  # what run() calls, with which arguments
+        self.program: list[list[tuple[str, tuple[str, ...]]]] = []  # what run() calls in each step, and how
         self._functions()
+        self.traced = trace and not front.is_mlperf and 0 < len(self.program) <= MAX_TRACED_STEPS
 
     def _arenas(self) -> list[ArenaCode]:
         """The first is called as if it were the only one; the others by their regions."""
@@ -207,12 +216,12 @@ class _Emitter:
                 self.steps.append(StepCode(label, self._comment(step), parameters, calls, ()))
             code = self.steps[known[key]]
             self.steps[known[key]] = replace(code, steps=(*code.steps, step))
-            if step.index == 0 and (first := self._fetches(0)):
-                self.program += [*first, ("ew_fetch_end", ())]
+            ends: list[tuple[str, tuple[str, ...]]] = [("ew_fetch_end", ())]
+            first = self._fetches(0) if step.index == 0 else []
             ahead = self._fetches(step.index + 1)
-            self.program += [*ahead, (code.identifier, arguments)]
-            if ahead:
-                self.program.append(("ew_fetch_end", ()))
+            self.program.append([
+                *first, *(ends if first else []), *ahead, (code.identifier, arguments), *(ends if ahead else []),
+            ])  # fmt: skip
 
     def _comment(self, step: Step) -> str:
         graph = self.plan.graph
@@ -363,6 +372,7 @@ class _Emitter:
         files.update({f"ew/{name}": body for name, body in runtime.files.items()})
         context["link_sources"] = sorted(f"ew/{name}" for name in link_sources)
         context["target_sources"] = sorted(f"target/{f.out_name}" for f in self.target.file if f.compiled)
+        context["definitions"] = self._definitions(files)
         has_assembly = any(path.endswith(".S") for path in context["target_sources"])
         context["languages"] = "C ASM" if has_assembly else "C"
         files["CMakeLists.txt"] = self._render("CMakeLists.txt.j2", context)
@@ -380,12 +390,20 @@ class _Emitter:
             input_bytes=_sample_bytes(self.inputs), output_bytes=_sample_bytes(self.outputs),
             model_sha256=model_sha256, build_id=build_id,
             functions=[(code.identifier, code.steps) for code in self.steps], front=self.front.name,
+            traced=traced_steps(self.plan, {port.tensor.name: port.offset_bytes for port in self.outputs})
+            if self.traced else [],
         )  # fmt: skip
         context["manifest"] = manifest
         files["README.md"] = self._render("README.md.j2", context)
         text = json.dumps(manifest.model_dump(mode="json"), indent=2, ensure_ascii=True)
         files["edgewright.json"] = (text + "\n").encode()
         return SourceTree(dict(sorted(files.items())), manifest, large_files)
+
+    def _definitions(self, files: Mapping[str, bytes]) -> list[str]:
+        """What the firmware is compiled with: what its port can do, and how many steps the link may ask for."""
+        has_baud = any(_SETS_BAUD in body for path, body in files.items() if path.startswith("target/"))
+        return [*(["EW_PORT_HAS_BAUD"] if has_baud else []),
+                *([f"EW_LINK_STEPS={len(self.program)}"] if self.traced else [])]  # fmt: skip
 
     def _context(self) -> dict[str, Any]:
         stack = self.target.stack.bytes if self.target.stack else 0
@@ -394,6 +412,7 @@ class _Emitter:
             "name": comment_text(self.name), "prefix": self.prefix, "upper": self.prefix.upper(),
             "inputs": self.inputs, "outputs": self.outputs, "steps": self.steps, "program": self.program,
             "target": self.target,
+            "traced": self.traced, "unread": [] if self.arena_ports else list(self.port_names.values()),
             "arena_ports": self.arena_ports, "port_parameters": self._port_parameters(),
             "port_offsets": {port.identifier: self._port_place(port) for port in ports} if self.arena_ports else {},
             "weights_regions": sorted({constant.region for constant in self.plan.constants}), "arenas": self.arenas,

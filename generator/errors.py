@@ -76,6 +76,12 @@ class DeviceError(EdgewrightError):
     exit_status = 3
 
 
+class MeterError(EdgewrightError):
+    """A power meter is not there, failed, or saw something else than one pulse an inference."""
+
+    exit_status = 3
+
+
 class InternalError(EdgewrightError):
     """A stage broke its own promise (the verifier found an illegal graph or plan): a bug here, not there."""
 

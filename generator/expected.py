@@ -8,7 +8,7 @@ from pathlib import Path
 
 from edgewright.build import Firmware
 from edgewright.errors import ModelError, ToolError
-from edgewright.frontends.onnx import decode_model, import_onnx
+from edgewright.frontends.onnx import Model, decode_model, import_onnx
 from edgewright.frontends.reference import ReferenceRun, run_reference
 from edgewright.ir import Array
 from edgewright.ops.capped import capped_shapes
@@ -37,10 +37,7 @@ class Expected:
 def expect(firmware: Firmware, data: DataSet, on_progress: Callable[[int, int], None] | None = None) -> Expected:
     """What the model the firmware was made from ought to give on the same inputs."""
     path = firmware.folder / REFERENCE
-    try:
-        serialized = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"cannot read '{path}', the model to compare with: {error.strerror}") from error
+    serialized = _serialized(path)
     shapes = {port.name: port.shape for port in firmware.manifest.inputs}
     inputs = {name: values.reshape(len(values), *shapes[name]) for name, values in data.inputs.items()}
     report = None if on_progress is None else (lambda done: on_progress(done, data.samples))
@@ -53,11 +50,27 @@ def expect(firmware: Firmware, data: DataSet, on_progress: Callable[[int, int], 
     return Expected(expected)
 
 
+def read_reference(folder: Path) -> Model:
+    """Import the model that a project was made from. Raises: ModelError where it is not there, or damaged."""
+    path = folder / REFERENCE
+    return _imported(_serialized(path), path)
+
+
+def _serialized(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"cannot read '{path}', the model to compare with: {error.strerror}") from error
+
+
+def _imported(serialized: bytes, path: Path) -> Model:
+    return import_onnx(decode_model(serialized, f"'{path}' is damaged"), "reference", "0" * 64, {}, where=str(path))
+
+
 def _integer_reference(
     serialized: bytes, path: Path, inputs: Mapping[str, Array], report: Callable[[int], None] | None
 ) -> Expected:
-    model = import_onnx(decode_model(serialized, f"'{path}' is damaged"), "reference", "0" * 64, {}, where=str(path))
-    graph = run_passes(model.graph)
+    graph = run_passes(_imported(serialized, path).graph)
     if set(graph.inputs) != set(inputs):
         raise ModelError(f"'{path}' has inputs {sorted(graph.inputs)}, the data {sorted(inputs)}")
     definition = ReferenceRun("numpy-integer", None, simulate(graph, inputs, report))

@@ -9,12 +9,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from edgewright.board_power import MARKS
 from edgewright.boards import Target
 from edgewright.errors import EdgewrightError, TargetError
 
 FrontName = Literal["link", "mlperf", "mlperf-energy"]
 ENERGY_BAUD = 9600  # EEMBC's, between the interface board and the device
-_BAUD, _MARKS = "EW_UART_BAUD", ("EW_MARK_INIT", "EW_MARK_LOW", "EW_MARK_HIGH")
+_BAUD, _PULSES = "EW_UART_BAUD", "EW_MARK_PULSES"
 _MODEL = re.compile(r"[A-Za-z0-9_.-]{1,32}")
 
 
@@ -39,15 +40,14 @@ class Front:
         """Return the target as the front needs it. Raises: TargetError where it says of no pin for the energy form."""
         if not self.energy:
             return target
-        missing = [name for name in _MARKS if name not in target.defines]
+        missing = [name for name in MARKS if name not in target.defines]
         if missing:
             raise TargetError(
                 f"--front {self.name}: '{target.name}' has no {', '.join(missing)} in its [defines]: C statements that "
                 "set the pin of a power meter up, low and high (targets/README.md)"
             )
-        if _BAUD not in target.defines:
-            return target
-        changed = target.model_copy(update={"defines": {**target.defines, _BAUD: ENERGY_BAUD}})
+        defines = {**target.defines, _PULSES: 1, **({_BAUD: ENERGY_BAUD} if _BAUD in target.defines else {})}
+        changed = target.model_copy(update={"defines": defines})
         changed._folder = target.folder
         return changed
 

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgewright.boards import Target
 from edgewright.errors import ModelError
 from edgewright.fronts import FrontName
-from edgewright.ir import DType, Tensor
+from edgewright.ir import Array, DType, Tensor
 from edgewright.ops.capped import capped_axis
 from edgewright.plan import Plan, Step
 from edgewright.simulate import is_quantized
@@ -89,6 +90,41 @@ class StepFacts(_Table):
     calls: Positive = 1  # in one inference
 
 
+class MadeFacts(_Table):
+    """What one step of an inference makes: a tensor, or rows of it, and where that lies when the step is done.
+
+    Units: bytes. `number` is an arena's; in buffer "output" `offset_bytes` counts from the start of a packed sample.
+    `axis`: the one that rows lie along, and `first` the first of them; None for the whole tensor. `copy_of`: the tensor
+    of which this is a copy that the network does not have.
+    """
+
+    name: str
+    dtype: DType
+    shape: tuple[Positive, ...]
+    buffer: Literal["arena", "output"]
+    number: NonNegative
+    offset_bytes: NonNegative
+    axis: NonNegative | None = None
+    first: NonNegative = 0
+    copy_of: str | None = None
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes in memory."""
+        return math.prod(self.shape) * self.dtype.size_bytes
+
+    def values(self, data: bytes) -> Array:
+        """Read the elements out of `size_bytes` bytes of memory."""
+        return self.dtype.from_memory(np.frombuffer(data, self.dtype.stored).reshape(self.shape))
+
+
+class TracedStep(_Table):
+    """One call of a step's function in an inference; `step` is its number in `steps`."""
+
+    step: NonNegative
+    made: tuple[MadeFacts, ...]
+
+
 class ModelFacts(_Table):
     """The network."""
 
@@ -116,6 +152,7 @@ class Manifest(_Table):
     output_bytes: Positive
     memory: Memory
     steps: tuple[StepFacts, ...] = ()  # a project of an older version has none
+    trace: tuple[TracedStep, ...] = ()  # what the link can be asked to run one by one
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -130,6 +167,8 @@ class Manifest(_Table):
                 end = port.offset_bytes + port.size_bytes
             if not end <= sample_bytes <= max(end + MAX_PADDING_BYTES, MIN_SAMPLE_BYTES):
                 raise ValueError(f"{side} do not fill a sample of {sample_bytes} bytes")
+        if any(traced.step >= len(self.steps) for traced in self.trace):
+            raise ValueError("trace: a step that is none")
         return self
 
 
@@ -138,6 +177,7 @@ def manifest_of(
     inputs: Sequence[tuple[Tensor, str, int]], outputs: Sequence[tuple[Tensor, str, int]],
     input_bytes: int, output_bytes: int, model_sha256: str, build_id: str,
     functions: Sequence[tuple[str, Sequence[Step]]], front: FrontName = "link",
+    traced: Sequence[Sequence[MadeFacts]] = (),
 ) -> Manifest:  # fmt: skip
     """Return the manifest of a generated project."""
     def ports(items: Sequence[tuple[Tensor, str, int]]) -> tuple[Port, ...]:
@@ -147,6 +187,7 @@ def manifest_of(
             for tensor, identifier, offset in items
         )  # fmt: skip
 
+    numbers = {step.index: number for number, (_, steps) in enumerate(functions) for step in steps}
     return Manifest(
         generator=f"edgewright {VERSION}", build_id=build_id, c_prefix=prefix, target=target.name, optimize=optimize,
         quantized=is_quantized(plan.graph), front=front,
@@ -161,6 +202,7 @@ def manifest_of(
                       moved_bytes=sum(step.moved_bytes(plan.graph) for step in steps))
             for function, steps in functions
         ),
+        trace=tuple(TracedStep(step=numbers[index], made=tuple(made)) for index, made in enumerate(traced)),
     )  # fmt: skip
 
 

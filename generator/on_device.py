@@ -17,6 +17,7 @@ from edgewright import api
 from edgewright.boards import Target, load_target
 from edgewright.closing import Closing
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, DeviceRun
+from edgewright.drivers.meters.core import MeterOptions
 from edgewright.errors import DeviceError
 from edgewright.frontends.onnx import Model
 from edgewright.ir import Array
@@ -29,19 +30,21 @@ class Device(Closing):
 
     `target`: a board's name, a folder with a target.toml, or a `Target`. `port`: as --port; None for an emulated
     board's own emulator, and in-process on the host. `flash`: whether flash is written; None: exactly if it is a board
-    at a serial port. `tool` and `values` as --tool and --with.
+    at a serial port. `tool`, `values`, `overlap` and `fast_baud` as --tool, --with,
+    --overlap and --baud-fast. `meter` measures the energy of each inference.
     """
 
     def __init__(
         self, target: str | Target, port: str | None = None, *, baudrate: int = 115200,
         inference_timeout_s: float = INFERENCE_TIMEOUT_S, flash: bool | None = None, tool: str | None = None,
-        values: Mapping[str, str] | None = None,
+        values: Mapping[str, str] | None = None, overlap: bool = False, fast_baud: int | None = None,
+        meter: MeterOptions | None = None,
     ) -> None:  # fmt: skip
         self.target = target if isinstance(target, Target) else load_target(target)
         self._port = port
         self._how: dict[str, Any] = {
             "baudrate": baudrate, "inference_timeout_s": inference_timeout_s, "write": flash, "tool": tool,
-            "values": values,
+            "values": values, "overlap": overlap, "fast_baud": fast_baud, "meter": meter,
         }  # fmt: skip
         self._board: api.Board | None = None
 

@@ -5,16 +5,20 @@ What comes back is compared in `expected` and put together in `report.record`.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from edgewright.boards import Memory, Target, load_target
 from edgewright.build import Firmware, build, read_firmware, write_project
 from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, DeviceRun, open_device
 from edgewright.drivers.flashing import FlashOptions, flash_and_open
+from edgewright.drivers.meters.core import Meter, MeterOptions
+from edgewright.drivers.meters.registry import check_meter, open_meter, run_measured
 from edgewright.emit import SourceTree, emit
 from edgewright.errors import MemoryPlanError
 from edgewright.frontends.onnx import Model, load_onnx
@@ -26,7 +30,7 @@ from edgewright.manifest import Manifest, Optimize, Ports, read_manifest
 from edgewright.passes import run_passes
 from edgewright.plan import Placement, Plan, PlanOptions, Region, finish, make_plan
 from edgewright.plan.regions import NoRoomError
-from edgewright.profile import step_parts
+from edgewright.profile import step_parts, timed
 from edgewright.report.measures import (
     check_labels,
 )
@@ -61,9 +65,9 @@ def load(path: Path, pins: Pins | None = None, bindings: Bindings | None = None)
     return load_onnx(path, pins, bindings)
 
 
-LINK_RAM_BYTES = 6400  # of the serial link and the port, beside stack, arena and samples
 CODE_RESERVE_BYTES = 20 * 1024  # of flash, beside the weights: kernels, the link, the start-up code
-DATA_RESERVE_BYTES = 8 * 1024  # of the first RAM, beside stack and samples: the link's buffers; where there is more RAM
+_LINK_RAM_BYTES = 256  # of the serial link and the port, beside their buffers
+_LINK_BUFFERS = re.compile(r"-D(EW_PORT_RX_BUFFER_BYTES|EW_LINK_MAX_BODY)=([0-9]{1,9})")
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,7 @@ class Settings:
     region that weights in slower memory are copied to while the layer before theirs runs. `weights`: written as
     C arrays ("c"), into a file ("binary"), or by their size. `front`: what the firmware speaks on its line, "link",
     "mlperf" or "mlperf-energy", and `mlperf_model`, as which model the latter two answer. `watchdog`: the period of the
-    board's watchdog in seconds; None: it stays off.
+    board's watchdog in seconds; None: it stays off. `trace`: the link can run single steps.
     """
 
     optimize: Optimize = "balanced"
@@ -89,6 +93,7 @@ class Settings:
     front: str = "link"
     mlperf_model: str | None = None
     watchdog: float | None = None
+    trace: bool = True
 
     def options(self, target: Target | None) -> PlanOptions:
         """What the planner makes of them on a board: kernels do not pack weights to more than the code's flash has."""
@@ -110,9 +115,10 @@ class Settings:
             raise MemoryPlanError(f"stage weights in {self.stage_weights}: that is flash; there is RAM in {ram}")
         if target is None or target.data_memory is None or target.code_memory is None:
             return Placement(limit=self.ram_limit)
-        several = len(target.ram_regions) > 1
-        used = {target.data_memory.name: _stack_bytes(target) + _sample_bytes(graph) + several * DATA_RESERVE_BYTES,
-                target.code_memory.name: CODE_RESERVE_BYTES}  # fmt: skip
+        data = _stack_bytes(target) + _sample_bytes(graph)
+        if len(target.ram_regions) > 1:
+            data += _link_ram_bytes(target)
+        used = {target.data_memory.name: data, target.code_memory.name: CODE_RESERVE_BYTES}
 
         def left(memory: Memory) -> Region:
             return Region(memory.name, max(memory.bytes - used.get(memory.name, 0), 0), memory.wait)
@@ -144,14 +150,15 @@ def plan(model: Model, target: Target | None = None, settings: Settings | Optimi
                 return make_plan(graph, core, replace(options, ram_limit=limit), placement)
         raise
     spare = _spare_ram(planned, target)
-    enough = spare is None or spare >= LINK_RAM_BYTES
-    if enough or settings.ram_limit is not None or len(placement.ram) > 1:
+    if target is None or spare is None or settings.ram_limit is not None or len(placement.ram) > 1:
         return planned
-    limit = max(planned.arena_bytes + (spare or 0) - LINK_RAM_BYTES, 0)
-    try:
-        return make_plan(graph, core, replace(options, ram_limit=limit), placement)
-    except MemoryPlanError:
-        return planned  # `check_fits` says what is missing
+    missing = _link_ram_bytes(target) - spare
+    if missing <= 0:
+        return planned
+    with suppress(MemoryPlanError):
+        return make_plan(graph, core, replace(options, ram_limit=max(planned.arena_bytes - missing, 0)), placement)
+    least = make_plan(graph, core, replace(options, optimize="ram"), placement)  # `check_fits` says what is missing
+    return min(planned, least, key=lambda plan: plan.arena_bytes)
 
 
 def _spare_ram(planned: Plan, target: Target | None) -> int | None:
@@ -172,6 +179,13 @@ def _stack_bytes(target: Target) -> int:
     return target.stack.bytes if target.stack else 0
 
 
+def _link_ram_bytes(target: Target) -> int:
+    """What the link takes beside stack, arena and samples: the port's buffer and two frames (ew_port.h, ew_link.h)."""
+    sizes = {"EW_PORT_RX_BUFFER_BYTES": 4096, "EW_LINK_MAX_BODY": 1024}
+    sizes |= {m[1]: int(m[2]) for flag in target.build.flags if (m := _LINK_BUFFERS.fullmatch(flag))}
+    return sizes["EW_PORT_RX_BUFFER_BYTES"] + 2 * sizes["EW_LINK_MAX_BODY"] + _LINK_RAM_BYTES
+
+
 def generate(model: Model, planned: Plan, target: Target, settings: Settings | Optimize) -> SourceTree:
     """Emit: a Plan becomes a source tree. Raises: MemoryPlanError where the board is too small for it."""
     settings = Settings(settings) if isinstance(settings, str) else settings
@@ -179,7 +193,7 @@ def generate(model: Model, planned: Plan, target: Target, settings: Settings | O
     check_fits(planned, target)
     return emit(
         planned, model.name, watched(target, settings.watchdog), settings.optimize, model.sha256, model.serialized,
-        settings.weights, front,
+        settings.weights, front, settings.trace,
     )  # fmt: skip
 
 
@@ -239,7 +253,10 @@ def load_project(folder: Path, target: str | None = None) -> tuple[Manifest, Tar
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How samples are driven through a device. Units: seconds. `flash`: how it is flashed first; None: it is not."""
+    """How samples are driven through a device. Units: seconds. `flash`: how it is flashed first; None: it is not.
+
+    `overlap` and `fast_baud` as in `open_device`. `meter`: what measures meanwhile.
+    """
 
     port: str | None = None
     batch_size: int | None = None
@@ -247,36 +264,58 @@ class RunOptions:
     inference_timeout_s: float = INFERENCE_TIMEOUT_S
     profile: bool = False
     flash: FlashOptions | None = None
+    overlap: bool = False
+    fast_baud: int | None = None
+    meter: MeterOptions | None = None
+
+
+def open_board_meter(firmware: Firmware, options: RunOptions, clock: Clock) -> Meter | None:
+    """Open the meter, where one is asked for: before the board, which it may feed. Raises: MeterError, ToolError."""
+    if options.meter is None:
+        return None
+    check_meter(options.meter, firmware.target, options.port)
+    with clock.stage("meter"):
+        return open_meter(options.meter)
 
 
 def open_board(firmware: Firmware, options: RunOptions, clock: Clock) -> Device:
     """Flash, where that is asked for, and open the device: it runs this very firmware."""
     parts = step_parts(firmware, options.port) if options.profile else None
-    port, baudrate, limit_s = options.port, options.baudrate, options.inference_timeout_s
+    how: dict[str, Any] = {
+        "baudrate": options.baudrate, "inference_timeout_s": options.inference_timeout_s, "overlap": options.overlap,
+        "fast_baud": options.fast_baud,
+    }  # fmt: skip
     with clock.stage("flash"):
         if options.flash is None:
-            return open_device(firmware, port, baudrate=baudrate, inference_timeout_s=limit_s, parts=parts)
-        return flash_and_open(
-            firmware, port, options.flash, clock.on_stage, baudrate=baudrate, inference_timeout_s=limit_s
-        )[1]
+            return open_device(firmware, options.port, parts=parts, **how)
+        return flash_and_open(firmware, options.port, options.flash, clock.on_stage, **how)[1]
 
 
 def run(
     firmware: Firmware, data: DataSet, options: RunOptions, clock: Clock, on_progress: OnProgress | None = None
 ) -> DeviceRun:
     """Flash and run: all samples on the device that the firmware is for."""
-    device = open_board(firmware, options, clock)
-    with device, clock.stage("run"):
-        return run_on(device, data, options.batch_size, clock, on_progress)
+    with ExitStack() as held:
+        meter = open_board_meter(firmware, options, clock)
+        if meter is not None:
+            held.enter_context(meter)
+        device = held.enter_context(open_board(firmware, options, clock))
+        with clock.stage("run"):
+            done = run_on(device, data, options.batch_size, clock, on_progress, meter)
+            return timed(device, data, done) if options.profile else done
 
 
 def run_on(
-    device: Device, data: DataSet, batch_size: int | None, clock: Clock, on_progress: OnProgress | None = None
-) -> DeviceRun:
-    """Run all samples on an open device."""
+    device: Device, data: DataSet, batch_size: int | None, clock: Clock, on_progress: OnProgress | None = None,
+    meter: Meter | None = None,
+) -> DeviceRun:  # fmt: skip
+    """Run all samples on an open device, where there is a meter one a batch: the marker rests while samples travel."""
     total = data.samples
     report = None if on_progress is None else (lambda done: on_progress(done, total))
-    done = device.run(data, batch_size, report)
+    if meter is None:
+        done = device.run(data, batch_size, report)
+    else:
+        done = run_measured(meter, lambda: device.run(data, batch_size or 1, report))
     clock.seconds["first_result"] = done.first_result_at - clock.started
     return done
 

@@ -11,6 +11,9 @@ import pytest
 # before numpy is imported: its matrices are small here, and threads that wait for each other slow down a busy machine
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+from edgewright.boards import Target
+from edgewright.doctor import check_tool
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 DIGITS = REPOSITORY / "examples" / "digits" / "digits.onnx"
 DIGITS_CALIBRATION = REPOSITORY / "examples" / "digits" / "digits_calibration.npz"
@@ -25,6 +28,14 @@ def need(*programs: str) -> None:
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
         pytest.skip(f"not installed: {', '.join(missing)}")
+
+
+def need_tools(target: Target, *programs: str) -> None:
+    """Skip the test, with the reason, where a program is missing, or a tool that the target needs."""
+    need(*programs, *(tool.name for tool in target.tool if not tool.check))
+    for found in (check_tool(target, tool) for tool in target.tool if tool.check):
+        if found.version is None:
+            pytest.skip(f"{found.name} is not there. {found.remedy}")
 
 
 @pytest.fixture

@@ -22,6 +22,10 @@ void it_block(void);
 #if defined(__riscv)
 __asm__("counted_loop: slti x0, x0, 1\n1: addi a0, a0, -1\n bnez a0, 1b\n slti x0, x0, 2\n ret\n"
         "it_block: slti x0, x0, 1\n slti x0, x0, 2\n ret\n");
+#elif !defined(__thumb__)
+__asm__(".arm\n.type counted_loop, %function\n.type it_block, %function\n"
+        "counted_loop: .word 0xe320f050\n1: subs r0, r0, #1\n bne 1b\n .word 0xe320f060\n bx lr\n"
+        "it_block: .word 0xe320f050\n .word 0xe320f060\n bx lr\n");
 #else
 __asm__(".syntax unified\n.thumb\n"
         /* 2 n */

@@ -191,6 +191,12 @@ def test_mistakes_are_named(tmp_path, change, words):
         (('"{port}"', '"0"'), "emulator: no port"),
         (('"listening"', '"(listening"'), "emulator: ready is not a regular expression"),
         (('machine = "m"', 'machines = "m"'), "emulator.machines: unknown key; did you mean 'machine'"),
+        (('machine = "m"', 'machine = "m"\nscript = "x.js"'), "emulator: argv has no {script}"),
+        (('machine = "m"', 'machine = "m"\nscript = "x.js"'), "emulator.script: no file 'x.js'"),
+        (
+            ("[stack]", '[[tool]]\nname = "t"\npurpose = "p"\ncheck = ["{a}"]\n[stack]'),
+            "check has an unknown placeholder",
+        ),
     ],
 )
 def test_mistakes_in_the_emulator_are_named(tmp_path, change, words):

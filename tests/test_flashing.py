@@ -30,18 +30,19 @@ from edgewright.flash_ways import ready_made
 # Each ready-made way with values, and the commands that it comes to.
 COMMANDS = {
     "openocd": (
-        {"config": "board/st_nucleo_f4.cfg"},
-        [["openocd", "-f", "board/st_nucleo_f4.cfg", "-c", "program firmware.elf verify reset exit"]],
+        {"config": "board/st_nucleo_f4.cfg", "reset": "connect_assert_srst"},
+        [["openocd", "-f", "board/st_nucleo_f4.cfg", "-c", "reset_config connect_assert_srst",
+          "-c", "program firmware.elf verify reset exit"]],
     ),
     "pyocd": (
         {"target": "nrf52840", "probe": "0001"},
         [["pyocd", "load", "--no-wait", "--target", "nrf52840", "--uid", "0001", "firmware.hex"]],
     ),
     "probe-rs": (
-        {"chip": "STM32F401RETx"},
+        {"chip": "STM32F401RETx", "connect": "--connect-under-reset"},
         [
-            ["probe-rs", "download", "--chip", "STM32F401RETx", "--verify", "firmware.elf"],
-            ["probe-rs", "reset", "--chip", "STM32F401RETx"],
+            ["probe-rs", "download", "--chip", "STM32F401RETx", "--connect-under-reset", "--verify", "firmware.elf"],
+            ["probe-rs", "reset", "--chip", "STM32F401RETx", "--connect-under-reset"],
         ],
     ),
     "jlink": (

@@ -30,8 +30,8 @@ from serial.tools.list_ports_common import ListPortInfo
 
 from edgewright.board_resets import ResetCause
 from edgewright.drivers import frames
-from edgewright.drivers.exchange import MAX_ATTEMPTS
-from edgewright.drivers.frames import Damage, Frame, Type
+from edgewright.drivers.exchange import MAX_ATTEMPTS, Request
+from edgewright.drivers.frames import Damage, Frame, Region, Type
 from edgewright.drivers.line import check_url
 from edgewright.drivers.link import BatchRun, Link
 from edgewright.drivers.ports import resolve_port
@@ -42,6 +42,7 @@ GCC = shutil.which("gcc")
 needs_gcc = pytest.mark.skipif(GCC is None, reason="gcc is not installed: the link's C core cannot be built")
 C_TESTS = Path(__file__).parent / "c"
 SANITIZE = ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+FULL = ["-DEW_PORT_HAS_BAUD", "-DEW_LINK_STEPS=3"]  # all that the core can do
 STRICT = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror"]
 
 
@@ -60,7 +61,7 @@ def core_sources() -> list[Path]:
 @pytest.fixture(scope="session")
 def device_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("link")
-    return compile_c(folder / "device", *SANITIZE, "-DEW_PORT_HAS_BAUD", C_TESTS / "link_device.c", *core_sources())
+    return compile_c(folder / "device", *SANITIZE, *FULL, C_TESTS / "link_device.c", *core_sources())
 
 
 @pytest.fixture(scope="session", params=["table", "bitwise"])
@@ -284,7 +285,7 @@ def scripted_device(answer: Callable[[Frame], bytes]) -> Callable[[socket.socket
 
 def hello_reply(request: Frame, **changes: int) -> bytes:
     fields = {
-        "version": 1,
+        "version": 2,
         "session": int.from_bytes(request.body[4:8], "little"),
         "max_body": 1024,
         "rx_buffer": 4096,
@@ -295,6 +296,7 @@ def hello_reply(request: Frame, **changes: int) -> bytes:
         "timer_hz": 1000,
         "n_inputs": 1,
         "n_outputs": 1,
+        "n_steps": 0,
     } | changes
     f = fields.__getitem__
     numbers = (
@@ -302,7 +304,7 @@ def hello_reply(request: Frame, **changes: int) -> bytes:
         *(f("batch_memory"), f("timer_hz"), 0),
     )
     head = struct.pack("<HH10I", f("version"), 0, *numbers)
-    body = head + struct.pack("<BBH", f("n_inputs"), f("n_outputs"), 0) + bytes(48) + b"\4\0evil"
+    body = head + struct.pack("<BBH", f("n_inputs"), f("n_outputs"), f("n_steps")) + bytes(48) + b"\4\0evil"
     return frames.encode_frame(Type.HELLO | 0x80, request.seq, body)
 
 
@@ -409,6 +411,73 @@ def test_ticks_and_progress_of_slow_inferences(device_program: Path) -> None:
 
 
 @needs_gcc
+def test_steps_one_by_one(device_program: Path) -> None:
+    samples = make_samples(3)
+    x = samples[:, :24].view("<f4")
+    with pty_device(device_program, ELEMENTS, 9999, "delay_us=2000") as path, Link.open(path) as link:
+        assert link.hello().n_steps == 3
+        for sample, wanted, doubled in zip(samples, expected_outputs(samples), 2 * x, strict=True):
+            ticks = link.run_steps(sample, 0, 1)
+            assert (ticks.shape, ticks.dtype) == ((1,), np.uint32)
+            assert 2000 <= ticks[0] < 2_000_000
+            assert link.read(Region.ARENA, 0, 24) == doubled.tobytes()
+            assert link.read(Region.ARENA, 4, 12) == doubled.tobytes()[4:16]
+            assert len(link.run_steps(None, 1, 3)) == 2
+            assert link.read(Region.OUTPUTS, 0, 24) == wanted.tobytes()
+        assert len(link.read(Region.ARENA, 0, 16000)) == 16000  # in frames of 1,024
+        with pytest.raises(DeviceError, match="RUN of steps 1 to 1 was answered with 0100"):
+            link.run_steps(None, 1, 2)  # the third was the last that was done
+        link.run_steps(samples[0], 0, 1)
+        run = link.run_batches(samples)  # the arena is another inference's then
+        np.testing.assert_array_equal(run.outputs, expected_outputs(samples))
+        assert run.runs_before == (0,)  # steps are no inferences
+        with pytest.raises(DeviceError, match="was answered with 0100"):
+            link.run_steps(None, 1, 2)
+        for first, stop in ((0, 4), (2, 2), (-1, 1)):
+            with pytest.raises(DeviceError, match="has no steps"):
+                link.run_steps(samples[0], first, stop)
+
+
+@needs_gcc
+@pytest.mark.parametrize(
+    ("type_", "body"),
+    [
+        (Type.RUN, (9, 0, 1, 0, 4)),
+        (Type.RUN, (9, 0, 1, 1, 1)),
+        (Type.RUN, (9, 0, 1, 2, 1)),
+        (Type.RUN, (9, 0, 1, 2**32 - 1, 0)),
+        (Type.RUN, (9, 0, 2, 0, 1)),
+        (Type.RUN, (9, 999, 1, 0, 1)),
+        (Type.READ, (Region.STEP_TICKS, 0, 13)),
+        (Type.READ, (Region.STEP_TICKS, 12, 1)),
+        (Type.READ, (3, 0, 1)),
+        (Type.READ, (15, 0, 1)),
+        (Type.READ, (Region.ARENA, 4 * 4096, 1)),
+        (Type.READ, (Region.ARENA, 2**32 - 1, 2)),
+        (Type.READ, (Region.ARENA + 1, 0, 1)),
+        (Type.READ, (2**32 - 1, 0, 1)),
+    ],
+)
+def test_requests_out_of_range_are_refused(device_program: Path, type_: Type, body: tuple[int, ...]) -> None:
+    with pty_device(device_program, ELEMENTS, 9999) as path, Link.open(path) as link:
+        link.hello()
+        request = Request(type_, struct.pack(f"<{len(body)}I", *body), limit_s=5.0, samples=1)
+        with pytest.raises(DeviceError, match="out of its range"):
+            list(link.traffic.answers([request]))
+
+
+@needs_gcc
+def test_a_device_without_steps(tmp_path: Path) -> None:
+    program = compile_c(tmp_path / "device", C_TESTS / "link_device.c", *core_sources())
+    with pty_device(program, ELEMENTS, 9999) as path, Link.open(path) as link:
+        assert link.hello().n_steps == 0
+        with pytest.raises(DeviceError, match="no steps 0 to 0, but 0 in all"):
+            link.run_steps(make_samples(1)[0], 0, 1)
+        with pytest.raises(DeviceError, match="out of its range"):
+            list(link.traffic.answers([Request(Type.RUN, struct.pack("<5I", 1, 0, 1, 0, 1), limit_s=5.0, samples=1)]))
+
+
+@needs_gcc
 def test_two_links_after_each_other(device_program: Path) -> None:
     samples = make_samples(3)
     with pty_device(device_program, ELEMENTS, 9999) as path:
@@ -436,8 +505,40 @@ def test_the_baud_rate_is_raised_and_found_again(device_program: Path) -> None:
         with Link.open(path, timeout_s=0.2) as link:
             assert link.set_baudrate(921_600)
             np.testing.assert_array_equal(link.run_batches(samples).outputs, expected_outputs(samples))
+        with Link.open(path, timeout_s=0.2) as link:  # it was asked to go back
+            started = time.monotonic()
+            assert link.hello().runs_since_boot == 100
+            assert time.monotonic() - started < 0.2
+            assert link.set_baudrate(921_600)
+            link._start_rate = 921_600  # so that it is not asked
         with Link.open(path, timeout_s=0.2) as link:  # at 115,200 again: the device leaves its rate for noise
             assert link.run_batches(samples).runs_before[0] == 100
+
+
+@needs_gcc
+@pytest.mark.parametrize("overlap", [False, True])
+def test_a_reset_at_a_raised_rate(device_program: Path, overlap: bool) -> None:
+    """The device is at the rate of its start then, and hears noise: silence, as seen from here."""
+    samples = make_samples(100)
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "restart_at=25", "baud_max=921600") as path,
+        Link.open(path, timeout_s=0.1) as link,
+    ):
+        assert link.set_baudrate(921_600)
+        run = link.run_batches(samples, 10, 0.5, overlap=overlap)
+    np.testing.assert_array_equal(run.outputs, expected_outputs(samples))
+    assert [(reset.cause, reset.fault) for reset in run.resets] == [(ResetCause.SOFTWARE, None)]
+
+
+@needs_gcc
+def test_a_device_that_dies_at_a_raised_rate(device_program: Path) -> None:
+    with (
+        pty_device(device_program, ELEMENTS, 9999, "fail_at=5", "baud_max=921600") as path,
+        Link.open(path, timeout_s=0.1) as link,
+    ):
+        assert link.set_baudrate(921_600)
+        with pytest.raises(DeviceError, match="stopped with status 1 after 5"):
+            link.run_batches(make_samples(20), None, 0.5)
 
 
 @needs_gcc
@@ -571,6 +672,26 @@ def test_a_bad_line_loses_nothing(device_program: Path, seed: int, rate: float, 
 def repeat_frames(data: bytes) -> bytes:
     """Send whatever passes twice: whole frames, since the host writes whole frames."""
     return data + data
+
+
+@needs_gcc
+@pytest.mark.parametrize("seed", [20261122, 1, 2])
+def test_steps_over_a_bad_line(device_program: Path, seed: int) -> None:
+    """Each RUN of steps is done once, however often it is sent: the second step adds to what the first made."""
+    samples = make_samples(12, seed)
+    x = samples[:, :24].view("<f4")
+    with (
+        proxied_device(device_program, faults(seed, 2e-3), faults(seed + 1, 2e-3), ELEMENTS, 9999) as url,
+        Link.open(url, timeout_s=0.05) as link,
+    ):
+        for sample, wanted, doubled in zip(samples, expected_outputs(samples), 2 * x, strict=True):
+            link.run_steps(sample, 0, 1, 5.0)
+            assert link.read(Region.ARENA, 0, 24) == doubled.tobytes(), seed
+            link.run_steps(None, 1, 2, 5.0)
+            assert link.read(Region.ARENA, 0, 24) == wanted.tobytes(), seed
+            link.run_steps(None, 2, 3, 5.0)
+            assert link.read(Region.OUTPUTS, 0, 24) == wanted.tobytes(), seed
+        assert link.traffic.retransmits > 0, seed
 
 
 @needs_gcc
@@ -909,7 +1030,7 @@ def test_random_bytes_do_no_harm_to_the_device(tmp_path: Path, define: str) -> N
     program = compile_c(
         tmp_path / "fuzz",
         *SANITIZE,
-        "-DEW_PORT_HAS_BAUD",
+        *FULL,
         *([define] if define else []),
         C_TESTS / "link_fuzz.c",
         *core_sources(),

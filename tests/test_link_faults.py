@@ -15,6 +15,7 @@ from conftest import REPOSITORY, need
 from test_link import (
     C_TESTS,
     ELEMENTS,
+    FULL,
     STRICT,
     core_sources,
     describe_reply,
@@ -62,6 +63,8 @@ def hostile(chosen: random.Random, request: Frame) -> bytes:
     """Return what a device that lies might say to a request."""
     honest = describe_reply(request) if request.type == Type.DESCRIBE else good_answer(request)
     kind = chosen.randrange(9)
+    if request.type == Type.HELLO and kind in (2, 3):
+        return hello_reply(request, n_steps=chosen.choice((1, 3, 65535)))
     if kind == 0:  # some field of HELLO
         fields = ("max_body", "rx_buffer", "capacity", "input_bytes", "output_bytes", "batch_memory", "n_inputs")
         value = chosen.choice((0, 1, 8, 127, 128, 255, 65536, 2**31, 2**32 - 1))
@@ -119,6 +122,9 @@ def test_hostile_devices_end_in_an_error_of_ours() -> None:
                 link.describe()
                 run = link.run_batches(make_samples(20), 6, 0.1, overlap=chosen.random() < 0.5)
                 assert run.outputs.shape == (20, 4 * ELEMENTS)
+                if (info := link.hello()).n_steps:
+                    link.run_steps(make_samples(1)[0], 0, info.n_steps, 0.1)
+                    link.read(16, 0, 5000)
                 link.stats()
                 ends["results"] += 1
             except EdgewrightError as error:
@@ -146,7 +152,7 @@ def test_the_device_under_libfuzzer(tmp_path) -> None:
     clang = shutil.which("clang")
     runtime = resource_dir("runtime_c")
     flags = ["-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-    source = ["-DEW_PORT_HAS_BAUD", "-DEW_LIBFUZZER", C_TESTS / "link_fuzz.c", *core_sources()]
+    source = [*FULL, "-DEW_LIBFUZZER", C_TESTS / "link_fuzz.c", *core_sources()]
     command = [
         clang,
         *STRICT,
@@ -166,6 +172,9 @@ def test_the_device_under_libfuzzer(tmp_path) -> None:
     hello = bytes([Type.HELLO, 8]) + frames.hello_body(5)
     run = bytes([Type.RUN, 12]) + struct.pack("<III", 1, 0, 3)
     later = bytes([0xE0 + Type.RUN, 12]) + struct.pack("<III", 2, 4, 3)
+    steps = bytes([Type.RUN, 20]) + struct.pack("<5I", 3, 0, 1, 0, 2) + bytes([Type.RUN, 20])
+    steps += struct.pack("<5I", 4, 0, 1, 2, 3) + bytes([Type.READ, 12]) + struct.pack("<3I", 16, 8, 190)
+    (corpus / "steps").write_bytes(hello + steps + bytes([Type.READ, 12]) + struct.pack("<3I", 2, 0, 12))
     (corpus / "runs").write_bytes(hello + later + run + bytes([Type.READ, 12]) + struct.pack("<III", 0, 0, 64))
     done = subprocess.run(
         [tmp_path / "f", "-max_total_time=4", "-max_len=1500", f"-seed={SEED}", corpus],

@@ -17,6 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import DIGITS, DIGITS_TEST, REPOSITORY, WARNINGS, need
+from networks import imported, value
+from onnx import TensorProto, helper
 
 import edgewright as ew
 from edgewright.drivers.device import open_device
@@ -339,3 +341,15 @@ def test_energy_form_on_a_board(tmp_path: Path, samples: tuple[np.ndarray, np.nd
         assert board.is_alive()
         with pytest.raises(DeviceError, match="the energy form has no timestamps on its line"):
             board.predict(samples[0])
+
+
+@pytest.mark.parametrize(("elem_type", "name"), [
+    (TensorProto.BFLOAT16, "bfloat16"), (TensorProto.FLOAT16, "float16"), (TensorProto.FLOAT8E5M2, "float8_e5m2"),
+])  # fmt: skip
+def test_numbers_that_it_cannot_print_are_refused(elem_type: int, name: str) -> None:
+    """It must not print the bits of a narrow float as if they were an integer."""
+    cast = helper.make_node("Cast", ["x"], ["y"], to=elem_type)
+    graph = helper.make_graph([cast], "net", [value("x", (1, 4))], [value("y", (1, 4), elem_type)])
+    model = imported(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9))
+    with pytest.raises(EdgewrightError, match=f"--front mlperf prints numbers: output 'y' is {name}"):
+        ew.generate(model, "host", front="mlperf")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from conftest import SHARED_MODELS
 from integer_networks import integer_inputs, integer_network
-from networks import SEED, imported, random_network
+from networks import SEED, constant, imported, make_model, random_network, value
+from onnx import helper
 from plan_execution import Array, execute
 
 import edgewright as ew
@@ -200,14 +201,30 @@ def test_a_thousand_graphs(first: int) -> None:
     assert caught > 20
 
 
+def test_a_chain_of_results_of_one_size_lies_in_one_place() -> None:
+    """Only the last of the joins makes less live at the worst step; the ones before it have to be made in hope."""
+    shape, taps = (1, 8, 24, 4), np.random.default_rng(SEED).standard_normal((4, 8, 1, 3, 3)).astype(np.float32)
+    nodes = [helper.make_node("Conv", [f"t{k}", f"w{k}"], [f"t{k + 1}"], group=8, pads=[1] * 4) for k in range(4)]
+    nodes += [helper.make_node("GlobalAveragePool", ["t4"], ["y"])]
+    proto = make_model(nodes, [value("t0", shape)], ["y"],
+                       [constant(f"w{k}", taps[k]) for k in range(4)])  # fmt: skip
+    graph = run_passes(imported(proto).graph)
+    inputs = {"t0": np.random.default_rng(1).standard_normal(shape).astype(np.float32)}
+    whole, least = make_plan(graph, CORES[0], PlanOptions(overlay=False)), make_plan(graph, CORES[0], "ram")
+    assert whole.arena_bytes == 2 * 8 * 24 * 4 * 4
+    assert least.arena_bytes <= 0.8 * whole.arena_bytes
+    assert_computes(least, graph, inputs)
+
+
 @pytest.mark.parametrize("name", ["kws", "ic", "ad"])
 @pytest.mark.skipif(not SHARED_MODELS.is_dir(), reason="the folder with the MLPerf Tiny models is not there")
 def test_networks_of_mlperf_tiny(name: str) -> None:
     """Apart, no plan is smaller; sharing bytes, and cut into bands, they take no more than they ever did."""
     graph = run_passes(ew.load(SHARED_MODELS / f"{name}_int8_qdq.onnx").graph)
-    most = {"kws": (10_048, 10_048), "ic": (39_904, 18_560), "ad": (1_408, 256)}[name]
+    most = {"kws": (10_048, 10_048, 9_680), "ic": (39_904, 18_560, 17_984), "ad": (1_408, 256, 256)}[name]
     for core in CORES:
         apart = make_plan(graph, core, PlanOptions("speed", overlay=False))
         assert apart.arena_bytes == apart.lower_bound_bytes
     assert make_plan(graph, CORES[1], "speed").arena_bytes <= most[0]
     assert make_plan(graph, CORES[1], "ram").arena_bytes <= most[1]
+    assert make_plan(graph, CORES[0], "ram").arena_bytes <= most[2]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from conftest import DIGITS, DIGITS_TEST, REPOSITORY, need
+from conftest import DIGITS, DIGITS_TEST, REPOSITORY, need, need_tools
 from firmware import build_firmware, running
 from harness import compile_model, emitted, run_library
 from integer_networks import integer_inputs, integer_network
@@ -75,7 +75,7 @@ def digits() -> Model:
 @pytest.mark.parametrize("target", TARGETS)
 def test_every_region_is_memory(target: Target, tmp_path: Path) -> None:
     """RAM can be written and read at both ends; what the program has in a flash region is read there."""
-    need(*(tool.name for tool in target.tool))
+    need_tools(target)
     others = target.flash_regions[1:]
     words = "".join(
         f'static const uint32_t in_{region.name}[1] __attribute__((section(".ew_weights.{region.name}"))) = '
@@ -176,7 +176,7 @@ def test_placed_and_staged_on_a_board_of_many_regions(digits: Model) -> None:
     model_c = (placed.built.firmware.folder / "model.c").read_text()
     assert "ew_fetch" not in model_c
     model_c = (staged.built.firmware.folder / "model.c").read_text()
-    assert model_c.count("ew_fetch_begin") == 4
+    assert model_c.partition("_step_in(")[0].count("ew_fetch_begin") == 4
 
 
 def small(tmp_path: Path, dtcm_bytes: int) -> str:

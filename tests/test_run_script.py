@@ -331,7 +331,10 @@ def test_test_runs_everything_when_asked(
     done = checkout.run("test", *arguments, "-x", **environment)
     assert done.returncode == 0, done.stderr
     assert checkout.calls("python -m pytest") == ["python -m pytest -x"]
-    assert "missing packages: clang\n" in done.stderr
+    riscv = "gcc-riscv64-unknown-elf picolibc-riscv64-unknown-elf qemu-system-misc"
+    assert f"missing packages: clang {riscv}\n" in done.stderr
+    checkout.fake("riscv64-unknown-elf-gcc", FAKE_ARM_GCC.replace("nano", "picolibc"))
+    assert "missing packages: clang qemu-system-misc\n" in checkout.run("test", *arguments, **environment).stderr
 
 
 @pytest.mark.parametrize(("failing", "last"), [("ruff", "ruff check ."), ("mypy", "mypy"), ("pytest", "pytest")])

@@ -50,6 +50,16 @@ def test_what_cannot_fit_is_refused(tmp_path: Path) -> None:
         ew.generate(ew.load(DIGITS), board)
 
 
+def test_a_program_beside_which_no_sample_fits_is_refused(tmp_path: Path) -> None:
+    """Where somebody asks for the arena's size, the linker is content, and no sample could ever be run."""
+    need("arm-none-eabi-gcc")
+    ample = ew.generate(ew.load(DIGITS), with_ram(tmp_path / "ample", 64 * 1024), ram_limit=7168).build().firmware.sizes
+    assert ample.ram_bytes is not None
+    scarce = with_ram(tmp_path / "scarce", ample.ram_bytes + 256)
+    with pytest.raises(MemoryPlanError, match=r"leaves 256 of [\d,]+ B of 'ZBT_SRAM23' .*one sample takes 304 B"):
+        ew.generate(ew.load(DIGITS), scarce, ram_limit=7168).build()
+
+
 def test_a_plan_for_no_board_is_laid_out_on_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The arena counts on a board whose RAM has a name of its own."""
     inspected = inspect_model(ew.load(DIGITS))

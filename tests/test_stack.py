@@ -17,7 +17,9 @@ from edgewright.stack import StackBound, bound_stack, check_reserved
 from edgewright.stack.callgraph import CallGraph, parse_call_graph
 from edgewright.stack.deepest import Program, UnboundedError
 from edgewright.stack.image import Image, Symbol
-from edgewright.stack.thumb import Code, UnknownDepthError
+from edgewright.stack.riscv import RiscvCode
+from edgewright.stack.thumb import ThumbCode
+from edgewright.stack.walk import UnknownDepthError
 
 GRAPH = """graph: { title: "/p/a b.c"
 node: { title: "/p/a b.c:helper.constprop.0" label: "helper.constprop.0\\n/p/a b.c:3:13\\n24 bytes (static)" }
@@ -87,7 +89,7 @@ def listing(text: str, start: int = 0x100) -> list[str]:
 
 def flow_of(text: str, size: int = 0) -> int:
     lines = listing(text)
-    return Code(lines, {0x100: ("f", size or 4 * len(lines))}).flow(0x100).depth
+    return ThumbCode(lines, {0x100: ("f", size or 4 * len(lines))}, stack_top=0x2000_1000).flow(0x100).depth
 
 
 def test_a_far_jump_of_an_armv6_m_is_no_call() -> None:
@@ -95,9 +97,9 @@ def test_a_far_jump_of_an_armv6_m_is_no_call() -> None:
     text = "push {r4, lr}\nbl @out\nback: sub sp, #8\nadd sp, #8\nout: cmp r0, #0\nbeq.n @back\npop {r4, pc}"
     lines = listing(text)
     functions = {0x100: ("f", 4 * len(lines))}
-    assert Code(lines, functions, has_far_jumps=True).flow(0x100).depth == 16
+    assert ThumbCode(lines, functions, has_far_jumps=True).flow(0x100).depth == 16
     with pytest.raises(UnknownDepthError):
-        Code(lines, functions).flow(0x100)
+        ThumbCode(lines, functions).flow(0x100)
 
 
 @pytest.mark.parametrize(("text", "depth"), [
@@ -113,6 +115,8 @@ def test_a_far_jump_of_an_armv6_m_is_no_call() -> None:
     ("sub sp, #8\nagain: subs r0, #1\nbne.n @again\nadd sp, #8\nbx lr", 8),
     ("mov sp, r7\nbx lr", None),
     ("msr MSP, r0\nbx lr", None),
+    ("push {r4}\nldr r2, [pc, #8] ; (110 <f+0x10>)\nmsr MSP, r2\nudf #0\n.word 0x20001000", 4),  # the stack's top
+    ("ldr r2, [pc, #8] ; (10c <f+0xc>)\nmsr MSP, r2\nudf #0\n.word 0x20001004", None),
     ("push {r4, lr}\nbx lr", None),  # returns with the stack deeper
     ("push {r0}\ntbb [pc, r0]\n.short 0x0201\nsub sp, #64\nadd sp, #68\nbx lr\nadd sp, #4\nbx lr", 68),
     ("push {r0}\nbl @part\nadd sp, #8\nbx lr\npart: sub sp, #4\nbx lr", 8),
@@ -131,6 +135,61 @@ def test_machine_code_tells_its_depth(text: str, depth: int | None) -> None:
         assert flow_of(text) == depth
 
 
+@pytest.mark.parametrize(("text", "depth"), [
+    ("ret", 0),
+    ("add sp,sp,-32\nsw ra,28(sp)\nlw ra,28(sp)\nadd sp,sp,32\nret", 32),
+    ("lui t0,0x2\nadd t0,t0,-192 # 1f40\nsub sp,sp,t0\nnop\nadd sp,sp,t0\nret", 8000),
+    ("add sp,sp,-16\nbeqz a0,@out\nnop\nout: add sp,sp,16\nret", 16),
+    ("add sp,sp,-16\nret", None),  # returns with the stack deeper
+    ("add sp,sp,16\nret", None),
+    ("again: add sp,sp,-16\nj @again", None),
+    ("mv sp,s0\nret", None),
+    ("csrrw sp,mscratch,sp\nret", None),
+    ("add sp,sp,-32\nauipc sp,0x1002\nadd sp,sp,-260 # 1002000\nadd sp,sp,-48\nunimp", 48),  # to the stack's top
+    ("auipc sp,0x1002\nmv sp,sp\nadd sp,sp,-48\nunimp", None),  # elsewhere
+    ("lui sp,0x1002\nmv sp,sp\nadd sp,sp,-48\nunimp", 48),
+    ("lui sp,0x1002\nadd sp,sp,16\nunimp", None),
+    ("lui sp,0x1002\nret", None),
+    ("add sp,gp,-2048 # 1002000\nadd sp,sp,-48\nunimp", 48),
+    ("add sp,gp,-2044 # 1002004\nunimp", None),
+    ("and sp,sp,-16\nadd sp,sp,-16\nunimp", 31),
+    ("and sp,sp,-24\nunimp", None),
+    ("add sp,sp,-16\njr a5\nadd sp,sp,-64\nadd sp,sp,80\nret", 80),  # a table
+    ("jal t1,@out\nout: ret", None),
+    ("jal 500\nret", None),  # what is no function
+    (".word 0x1234", None),
+])  # fmt: skip
+def test_riscv_code_tells_its_depth(text: str, depth: int | None) -> None:
+    """Bytes, or None where it must not say."""
+    lines = listing(text)
+    code = RiscvCode(lines, {0x100: ("f", 4 * len(lines))}, 4, stack_top=0x1002000)
+    if depth is None:
+        with pytest.raises(UnknownDepthError):
+            code.flow(0x100)
+    else:
+        assert code.flow(0x100).depth == depth
+
+
+@pytest.mark.parametrize(("register_bytes", "most", "deep"), [(4, 64, 32), (8, 112, 48)])
+def test_riscv_registers_saved_by_libgcc(register_bytes: int, most: int, deep: int) -> None:
+    """Five registers with ra: 32 or 48 bytes; on the way libgcc may take what all 13 of them need."""
+    lines = listing("jal t0,200 <__riscv_save_4>\njal 300 <g>\nj 280 <__riscv_restore_4>")
+    sizes = {0x100: ("f", 12), 0x200: ("__riscv_save_4", 8), 0x280: ("__riscv_restore_4", 8), 0x300: ("g", 4)}
+    flow = RiscvCode(lines, sizes, register_bytes).flow(0x100)
+    assert (flow.depth, flow.calls, flow.returns) == (most, {0x300: deep}, {0})
+
+
+def test_riscv_calls() -> None:
+    """By address, by AUIPC and JALR, by a register; a jump by a register without a table is a call at the end."""
+    sizes = {0x100: ("f", 24), 0x200: ("g", 4)}
+    text = "add sp,sp,-32\njal 200 <g>\nauipc ra,0x1\njalr -20(ra) # 200 <g>\nadd sp,sp,32\njr a5"
+    flow = RiscvCode(listing(text), sizes, 4).flow(0x100)
+    assert (flow.calls, flow.register_calls, flow.depth) == ({0x200: 32}, 0, 32)
+    text = "add sp,sp,-32\njalr a5\nadd sp,sp,32\nauipc t1,0x0\njr -20(t1) # 200 <g>"
+    flow = RiscvCode(listing(text), sizes, 4).flow(0x100)
+    assert (flow.jumps, flow.register_calls) == ({0x200: 0}, 32)
+
+
 def program(text: str, functions: dict[str, int], graph: str = "", taken: frozenset[int] | None = None) -> Program:
     """A program by listing; `functions`: the instructions of each, in order."""
     lines = listing(text)
@@ -140,7 +199,7 @@ def program(text: str, functions: dict[str, int], graph: str = "", taken: frozen
         sizes[at] = (name, 4 * count)
         at += 4 * count
     compiled = parse_call_graph(f'graph: {{ title: "a.c"\n{graph}}}\n', "a.c.ci") if graph else []
-    return Program(Image(symbols, (), taken), CallGraph(compiled), Code(lines, sizes))
+    return Program(Image(symbols, None, taken), CallGraph(compiled), ThumbCode(lines, sizes))
 
 
 CHAIN = "push {r4, lr}\nbl @g\npop {r4, pc}\ng: push {r4, r5, r6, lr}\npop {r4, r5, r6, pc}"

@@ -56,7 +56,8 @@ def lower_model(
         try:
             model = _imported(bind_inputs(proto, bound), values, bound, prefix)
             board = _board(target)
-            tree = pipeline.generate(model, pipeline.plan(model, board), board, pipeline.Settings(weights="c"))
+            settings = pipeline.Settings(weights="c", trace=False)
+            tree = pipeline.generate(model, pipeline.plan(model, board), board, settings)
             return Lowered(native_model(tree), tuple(bound))
         except NeedsConstantError as error:
             needed = error.values - set(bound)

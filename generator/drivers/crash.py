@@ -18,7 +18,8 @@ from edgewright.manifest import Manifest
 
 THUMB_BIT = 1  # of a function's address: not part of it
 PLACES = ("pc", "lr", "at0", "at1", "at2", "at3", "at4", "at5")  # from the innermost call on
-_EXCEPTIONS = {2: "NMI", 3: "HardFault", 4: "MemManage", 5: "BusFault", 6: "UsageFault", 7: "SecureFault"}
+_EXCEPTIONS = {2: "NMI", 3: "HardFault", 4: "MemManage", 5: "BusFault", 6: "UsageFault", 7: "SecureFault",
+               17: "undefined instruction", 19: "prefetch abort", 20: "data abort"}  # fmt: skip
 _RISCV_EXCEPTIONS = {
     1: "instruction access fault", 2: "illegal instruction", 3: "breakpoint", 4: "misaligned load",
     5: "load access fault", 6: "misaligned store", 7: "store access fault",

@@ -5,18 +5,13 @@ In: a `Firmware` and arrays. Out: a `DeviceRun`. A device is a context manager a
 
 from __future__ import annotations
 
-import ctypes
 import logging
-import shutil
-import tempfile
-import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -26,13 +21,14 @@ from edgewright.closing import Closing
 from edgewright.drivers.crash import describe_fault
 from edgewright.drivers.emulator import Emulator, Mode, start_emulator
 from edgewright.drivers.exchange import DeviceCrashError
-from edgewright.drivers.frames import Fault
+from edgewright.drivers.frames import Fault, Region
 from edgewright.drivers.icount import Parts
 from edgewright.drivers.link import BatchRun, Link, LinkStats, Reset
+from edgewright.drivers.meters.windows import Energy
 from edgewright.drivers.process import Background, start
-from edgewright.errors import DeviceError, InternalError, PortError, TargetError, ToolError
+from edgewright.errors import DeviceError, InternalError, PortError, TargetError
 from edgewright.ir import Array
-from edgewright.manifest import Manifest
+from edgewright.manifest import MadeFacts
 from edgewright.samples import DataSet, check_data, pack, unpack
 
 LOG = logging.getLogger(__name__)
@@ -51,7 +47,8 @@ class DeviceRun:
     """What came back, and what was measured while it did; a figure that was not measured is None.
 
     Shapes: `outputs[name]` is (n, *shape of one sample); `parts` (n, parts, 2), instructions and cycles of each part of
-    the code; the others (n,).
+    the code; `step_ticks` (some of the samples, steps of the manifest's trace), of a timer at `timer_hz`; the others
+    (n,).
     Units: `latency_us` is real time on this computer or board, never an emulator's. `cycles_source` says whether cycles
     are a timer's or a model's; of which core, `cycle_model` says.
     `first_result_at` is time.monotonic() when the first batch's results were here. `resets`: those of the device
@@ -70,9 +67,13 @@ class DeviceRun:
     cycles_source: Literal["timer", "model"] | None = None
     cycle_model: str | None = None
     parts: Array | None = None
+    step_ticks: Array | None = None
+    timer_hz: int | None = None
     link: LinkStats | None = None
     resets: tuple[Reset, ...] = ()
     stack_used_bytes: int | None = None
+    energy: Energy | None = None
+    meter_error: str | None = None  # why a meter that was asked for has no `energy`
 
 
 class Device(Closing):
@@ -113,96 +114,26 @@ class Device(Closing):
         packed, run = self._run(pack(data, self.firmware.manifest), batch_size, on_progress)
         return replace(run, outputs=unpack(packed, self.firmware.manifest))
 
+    @abstractmethod
+    def run_steps(
+        self, packed: Array | None, first: int, stop: int, wanted: Sequence[MadeFacts] = ()
+    ) -> tuple[Array, list[Array]]:
+        """Run steps `first` to `stop` - 1 of one inference; return the ticks of each, and what is `wanted` behind them.
+
+        `packed`: the inputs; None goes on with the last inference. See `steps`, which has more to offer.
+        Shapes: `packed` uint8 (input_bytes,); ticks (stop - first,) of the timer at `timer_hz`.
+        Raises: DeviceError.
+        """
+
+    @property
+    @abstractmethod
+    def timer_hz(self) -> int:
+        """The rate of the timer behind a step's ticks."""
+
     def infer(self, x: Array | Mapping[str, Array], batch_size: int | None = None) -> tuple[Array, DeviceRun]:
         """Return the first output for all samples, and the whole record."""
         run = self.predict(x, batch_size)
         return next(iter(run.outputs.values())), run
-
-
-class LibraryDevice(Device):
-    """This computer, in-process: the model as a shared library."""
-
-    def __init__(self, firmware: Firmware, *, inference_timeout_s: float = INFERENCE_TIMEOUT_S) -> None:
-        super().__init__(firmware)
-        self._inference_timeout_s = inference_timeout_s
-        self._function: Callable[..., int] | None = None
-
-    def close(self) -> None:
-        """Forget the library (the system keeps it mapped until Python ends)."""
-        self._function = None
-
-    def is_alive(self) -> bool:
-        """Whether the library is loaded."""
-        return self._function is not None
-
-    def prepare_for_inference(self) -> None:
-        """Load the library."""
-        library = self.firmware.library
-        if library is None:
-            raise ToolError(f"'{self.firmware.folder}' has no shared library: run `edgewright build` again")
-        manifest = self.firmware.manifest
-        # The system's loader knows libraries by path, and would give an older build again: load a copy of our own.
-        with tempfile.TemporaryDirectory(prefix="edgewright-") as folder:
-            copy = Path(folder) / library.name
-            try:
-                shutil.copyfile(library, copy)
-                function = getattr(ctypes.CDLL(str(copy)), f"{manifest.c_prefix}_run")
-            except (OSError, AttributeError) as error:
-                raise ToolError(f"cannot load {library.name}: {error}") from error
-        function.restype = ctypes.c_int
-        function.argtypes = [ctypes.c_void_p] * (len(manifest.inputs) + len(manifest.outputs))
-        self._function = function
-
-    def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
-        if self._function is None:
-            raise DeviceError("the device is closed")
-        calls = _LibraryCalls(self._function, packed, self.firmware.manifest)
-        started = time.monotonic()
-        calls.start()
-        seen, moved_at = 0, started
-        while calls.is_alive():
-            calls.join(0.05)  # a signal is handled here: it could not be inside the C function
-            if calls.done > seen:
-                seen, moved_at = calls.done, time.monotonic()
-                if on_progress is not None:
-                    on_progress(seen)
-            elif time.monotonic() - moved_at > self._inference_timeout_s and calls.is_alive():
-                raise DeviceError(f"sample {seen} did not end within {self._inference_timeout_s:g} s")
-        if calls.failure is not None:
-            raise calls.failure
-        batches = -(-len(packed) // batch_size) if batch_size else 1
-        seconds, latency_us = time.monotonic() - started, calls.nanoseconds / 1000.0
-        return calls.outputs, DeviceRun({}, len(packed), batches, seconds, calls.first_at, latency_us=latency_us)
-
-
-class _LibraryCalls(threading.Thread):
-    """Calls the library for each sample, beside the thread that watches the time and takes signals."""
-
-    def __init__(self, function: Callable[..., int], packed: Array, manifest: Manifest) -> None:
-        super().__init__(daemon=True)
-        self._function = function
-        self._packed = packed
-        self._manifest = manifest
-        self.outputs = np.zeros((len(packed), manifest.output_bytes), np.uint8)
-        self.nanoseconds = np.zeros(len(packed), np.int64)
-        self.first_at = 0.0
-        self.done = 0
-        self.failure: DeviceError | None = None
-
-    def run(self) -> None:
-        manifest = self._manifest
-        for index in range(len(self._packed)):
-            source, result = self._packed[index].ctypes.data, self.outputs[index].ctypes.data
-            pointers = [source + port.offset_bytes for port in manifest.inputs]
-            pointers += [result + port.offset_bytes for port in manifest.outputs]
-            begin = time.perf_counter_ns()
-            status = self._function(*pointers)
-            self.nanoseconds[index] = time.perf_counter_ns() - begin
-            if status != 0:
-                self.failure = DeviceError(f"{manifest.c_prefix}_run returned status {status} at sample {index}")
-                return
-            self.first_at = self.first_at or time.monotonic()
-            self.done = index + 1
 
 
 class LinkDevice(Device):
@@ -218,8 +149,10 @@ class LinkDevice(Device):
         inference_timeout_s: float = INFERENCE_TIMEOUT_S,
         baudrate: int = 115200,
         overlap: bool = False,
+        fast_baud: int | None = None,
     ) -> None:
         super().__init__(firmware)
+        self._fast_baud = fast_baud
         self._overlap = overlap
         self._emulator = emulator
         self._process = process
@@ -255,6 +188,7 @@ class LinkDevice(Device):
             self._link = Link.open(self._url, baudrate=self._baudrate)
         with self._emulator_watched():
             info = self._link.hello()
+            self._raise_baudrate(self._link)
         self._check_build(info.build_id.hex(), info.name)
         manifest = self.firmware.manifest
         if (info.input_bytes, info.output_bytes) != (manifest.input_bytes, manifest.output_bytes):
@@ -262,6 +196,34 @@ class LinkDevice(Device):
         self._timer_hz = info.timer_hz
         if info.session_before == 0 and info.reset_cause in _FAILURES:
             LOG.warning("%s: the board was last reset %s", self._url, info.reset_cause.words)
+
+    def _raise_baudrate(self, link: Link) -> None:
+        """Go on at the faster rate, where both ends can; else as before."""
+        wanted = self._fast_baud
+        if wanted is None:
+            wanted = self.firmware.target.link_baud if link.has_baudrate else None
+        if wanted and wanted != link.rate and not link.set_baudrate(wanted):
+            LOG.info("%s: %d baud do not work here; the line stays at %d", self._url, wanted, link.rate)
+
+    @property
+    def timer_hz(self) -> int:
+        """As the board says it."""
+        return self._timer_hz
+
+    def run_steps(
+        self, packed: Array | None, first: int, stop: int, wanted: Sequence[MadeFacts] = ()
+    ) -> tuple[Array, list[Array]]:
+        """Run steps of one inference; see `Device.run_steps`."""
+        if self._link is None:
+            raise DeviceError(f"{self._url}: the device is closed")
+        regions = {"output": int(Region.OUTPUTS), "arena": int(Region.ARENA)}
+        with self._emulator_watched():
+            ticks = self._link.run_steps(packed, first, stop, self._inference_timeout_s)
+            found = [
+                self._link.read(regions[made.buffer] + made.number, made.offset_bytes, made.size_bytes)
+                for made in wanted
+            ]
+        return ticks, [made.values(data) for made, data in zip(wanted, found, strict=True)]
 
     def _run(self, packed: Array, batch_size: int | None, on_progress: Progress | None) -> tuple[Array, DeviceRun]:
         started = time.monotonic()
@@ -373,18 +335,23 @@ def open_device(
     inference_timeout_s: float = INFERENCE_TIMEOUT_S,
     parts: Parts | None = None,
     overlap: bool = False,
+    fast_baud: int | None = None,
 ) -> Device:
     """Put the firmware where it runs, and return the device, ready.
 
     `port`: None for the target's own way (in-process, its emulator, its default port); "pty" for the host's
     native executable; any pyserial URL. `parts`: how an emulator that counts instructions splits an inference.
     `overlap`: the next batch travels while one is computed; faster over a slow line, and the line's interrupts are then
-    in what is measured.
+    in what is measured. `fast_baud`: the rate that the line goes on at once the device has answered, if both ends can;
+    None: the target's `link_baud`, where the line has a rate at all; 0: none.
     Raises: PortError, TargetError, ToolError, DeviceError.
     """
     target = firmware.target
     device: Device
     board = _board_class(firmware)
+    how: dict[str, Any] = {
+        "inference_timeout_s": inference_timeout_s, "overlap": overlap, "fast_baud": fast_baud,
+    }  # fmt: skip
     if port == PTY_PORT and target.device == "library":
         process = start([firmware.elf])
         try:
@@ -392,21 +359,17 @@ def open_device(
         except BaseException:
             process.close()
             raise
-        device = board(firmware, path, process=process, inference_timeout_s=inference_timeout_s, overlap=overlap)
+        device = board(firmware, path, process=process, **how)
     elif port is not None:
-        device = board(firmware, port, inference_timeout_s=inference_timeout_s, baudrate=baudrate, overlap=overlap)
+        device = board(firmware, port, baudrate=baudrate, **how)
     elif target.device == "library":
+        from edgewright.drivers.library import LibraryDevice  # which is made from the classes here
+
         device = LibraryDevice(firmware, inference_timeout_s=inference_timeout_s)
     elif target.device == "emulator":
         mode: Mode | None = "plugin" if parts is not None else None
         emulator = start_emulator(target, firmware.elf, mode=mode, parts=parts)
-        device = board(
-            firmware,
-            emulator.url,
-            emulator=emulator,
-            inference_timeout_s=inference_timeout_s,
-            overlap=overlap,
-        )
+        device = board(firmware, emulator.url, emulator=emulator, **how)
     else:
         raise TargetError(f"'{target.name}' is a board: say which port it is on with --port")
     try:

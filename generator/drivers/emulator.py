@@ -125,15 +125,20 @@ def start_emulator(target: Target, elf: Path, *, mode: Mode | None = None, parts
             raise TargetError(f"'{target.name}' has no [emulator.counting]")
         reason = "asked for" if table.counting else "the target has no [emulator.counting]"
         return _launch(target, table, program, elf, "none", reason, ())
+    icount_argv = table.counting.icount_argv
     if mode == "icount":
-        return _launch(target, table, program, elf, "icount", "asked for", table.counting.icount_argv)
+        if icount_argv is None:
+            raise TargetError(f"'{target.name}' has no icount_argv in [emulator.counting]")
+        return _launch(target, table, program, elf, "icount", "asked for", icount_argv)
+    if table.counting.plugin is None or icount_argv is None:
+        return _launch(target, table, program, elf, "plugin", "", table.counting.plugin_argv, parts=parts)
     try:
         plugin = icount.build_plugin(target.resolve(table.counting.plugin), program)
     except ToolError as error:
         if mode == "plugin":
             raise ToolError(f"instructions cannot be counted by plugin: {error}") from error
         LOG.warning("counting instructions by the board's timer, because the plugin cannot be used: %s", error)
-        return _launch(target, table, program, elf, "icount", str(error), table.counting.icount_argv)
+        return _launch(target, table, program, elf, "icount", str(error), icount_argv)
     return _launch(target, table, program, elf, "plugin", "", table.counting.plugin_argv, plugin, parts)
 
 
@@ -150,11 +155,12 @@ def _launch(
 ) -> Emulator:
     """Start the emulator, wait for the line that says it is ready, and find out its port."""
     port = _free_port() if any("{port}" in word for word in table.argv) else 0
+    script = "" if table.script is None else str(target.resolve(table.script))
     scratch = Scratch()
     process = None
     try:
-        fill = {"{elf}": str(elf), "{port}": str(port)}
-        if plugin is not None and table.counting is not None:
+        fill = {"{elf}": str(elf), "{port}": str(port), "{script}": script}
+        if mode == "plugin" and table.counting is not None:
             split = None
             if parts is not None:
                 parts.write(scratch.parts)

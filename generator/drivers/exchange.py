@@ -80,6 +80,10 @@ class DeviceResetError(DeviceError):
     """The device has lost its session: it was reset."""
 
 
+class SilentError(DeviceError):
+    """The device says nothing, or nothing new."""
+
+
 class RefusedError(DeviceError):
     """The device has refused a request."""
 
@@ -215,7 +219,7 @@ class Exchange:
         ordinary = [p for p in self._pending.values() if not p.accepted]
         for run in (p for p in self._pending.values() if p.request.type == Type.RUN):
             if now >= run.limit_from + run.request.limit_s:
-                raise DeviceError(
+                raise SilentError(
                     f"{self.line.url}: {run} made no progress for {run.request.limit_s:g} s after "
                     f"{run.done} of them (sent {run.attempts} times since)"
                 )
@@ -230,7 +234,7 @@ class Exchange:
         if accepted:  # the device answers between samples only, and says by a PROGRESS that it has done so
             ordinary = [p for p in ordinary if self._progress_frames >= p.progress_at_send + 2]
         elif now >= self._heard + SILENT_TIMEOUTS * self.timeout_s:
-            raise DeviceError(self._gave_up(ordinary[0], f"the device is silent for {now - self._heard:.1f} s"))
+            raise SilentError(self._gave_up(ordinary[0], f"the device is silent for {now - self._heard:.1f} s"))
         for late in ordinary:
             self.send_again(late)
 

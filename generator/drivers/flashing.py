@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from edgewright.boards import Target
 from edgewright.build import Firmware
-from edgewright.drivers.device import INFERENCE_TIMEOUT_S, Device, open_device
+from edgewright.drivers.device import Device, open_device
 from edgewright.drivers.process import find_tool, run
 from edgewright.errors import PortError, TargetError, ToolError
 from edgewright.firmware_image import read_image
@@ -59,11 +60,12 @@ def check_flash(target: Target, port: str | None, options: FlashOptions) -> Flas
 
 
 def flash_and_open(
-    firmware: Firmware, port: str | None, options: FlashOptions, on_progress: OnProgress = lambda text: None, *,
-    baudrate: int = 115200, inference_timeout_s: float = INFERENCE_TIMEOUT_S,
+    firmware: Firmware, port: str | None, options: FlashOptions, on_progress: OnProgress = lambda text: None,
+    **choices: Any,
 ) -> tuple[Flashed, Device]:  # fmt: skip
     """Flash, and open the device once it answers with the build id of this very firmware.
 
+    `choices`: those of `open_device`, as baudrate=115200.
     Raises: as `flash_firmware`; PortError where another build answers, or none.
     """
     done = flash_firmware(firmware, port, options, on_progress)
@@ -71,7 +73,7 @@ def flash_and_open(
     deadline = time.monotonic() + RESTART_S
     while True:
         try:
-            return done, open_device(firmware, port, baudrate=baudrate, inference_timeout_s=inference_timeout_s)
+            return done, open_device(firmware, port, **choices)
         except PortError as error:  # a port of a board that restarts may be away for a while
             if time.monotonic() > deadline:
                 raise PortError(f"{done.tool} says that it flashed '{firmware.target.name}', but {error}") from error

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from edgewright.board_resets import ResetCause
 from edgewright.errors import DeviceError
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 
 HEADER = struct.Struct("<BBH")  # type, flags, seq
 FRAME_BYTES = HEADER.size + 4  # what a frame adds to its body before COBS: header and CRC-32
@@ -27,6 +27,7 @@ MAX_MAX_BODY = 65536
 MAX_RANK = 8  # EW_MAX_RANK in ew_base.h
 LOAD_HEADER = struct.Struct("<I")  # offset; data follow
 TICK_BYTES = 8
+STEP_TICK_BYTES = 4
 REPLY_FLAG = 0x80
 
 
@@ -63,6 +64,8 @@ class Region(enum.IntEnum):
 
     OUTPUTS = 0
     TICKS = 1
+    STEP_TICKS = 2
+    ARENA = 16  # the first of the model's; the next is one more
 
 
 # code -> (name, bytes an element); the codes of ew_link_tensor.dtype in ew_link.h
@@ -239,6 +242,7 @@ class DeviceInfo:
 
     Units: `capacity_samples` is how many samples one batch can hold; the `_bytes` of input and output are one
     packed sample. `session_before` is the session that the device was in when the HELLO came, 0 after a reset.
+    `n_steps` is how many steps of an inference can be run one by one; 0: none.
     """
 
     protocol_version: int
@@ -255,6 +259,7 @@ class DeviceInfo:
     runs_since_boot: int
     n_inputs: int
     n_outputs: int
+    n_steps: int
     build_id: bytes
     model_sha256: bytes
     name: str
@@ -283,7 +288,7 @@ def parse_hello(body: bytes) -> DeviceInfo:
     if len(body) < _HELLO.size + 2:
         raise DeviceError(f"the HELLO reply has {len(body)} bytes, at least {_HELLO.size + 2} are needed")
     values = _HELLO.unpack_from(body)
-    without_reserved = (values[0], reset_cause(values[1]), *values[3:15], *values[16:], _text(body[_HELLO.size :]))
+    without_reserved = (values[0], reset_cause(values[1]), *values[3:], _text(body[_HELLO.size :]))
     info = DeviceInfo(*without_reserved)
     for what, value in (("input_bytes", info.input_bytes), ("output_bytes", info.output_bytes)):
         if value == 0 or value % 8 != 0:

@@ -88,11 +88,13 @@ def build_plugin(source: Path, emulator: Path) -> Path:
 
 
 def plugin_argument(
-    plugin: Path, out: Path, markers: Markers, cycle_model: str | None = None, parts: tuple[Path, int] | None = None
-) -> str:
+    plugin: Path | None, out: Path, markers: Markers, cycle_model: str | None = None,
+    parts: tuple[Path, int] | None = None,
+) -> str:  # fmt: skip
     """Return the value of QEMU's option -plugin. QEMU wants a comma in a path doubled.
 
-    `parts`: the file that `Parts.write` made, and their count.
+    `plugin`: None for an emulator that counts by itself, and takes the arguments alone. `parts`: the file that
+    `Parts.write` made, and their count.
     """
     values: dict[str, str | int] = {
         "out": str(out).replace(",", ",,"),
@@ -108,7 +110,7 @@ def plugin_argument(
         values["n_parts"] = parts[1]
         values["parts"] = str(parts[0]).replace(",", ",,")
     words = ",".join(f"{key}={value}" for key, value in values.items())
-    return f"{str(plugin).replace(',', ',,')},{words}"
+    return words if plugin is None else f"{str(plugin).replace(',', ',,')},{words}"
 
 
 def read_counts(path: Path, n_parts: int = 0) -> Array:

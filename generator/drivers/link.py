@@ -12,7 +12,8 @@ from __future__ import annotations
 import secrets
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +23,15 @@ from edgewright.board_resets import ResetCause
 from edgewright.closing import Closing
 from edgewright.drivers import frames
 from edgewright.drivers.batches import Batches
-from edgewright.drivers.exchange import DeviceCrashError, DeviceResetError, Exchange, RefusedError, Request
-from edgewright.drivers.frames import Damage, DeviceInfo, Fault, Frame, TensorDescriptor, Type
+from edgewright.drivers.exchange import (
+    DeviceCrashError,
+    DeviceResetError,
+    Exchange,
+    RefusedError,
+    Request,
+    SilentError,
+)
+from edgewright.drivers.frames import Damage, DeviceInfo, Fault, Frame, Region, TensorDescriptor, Type
 from edgewright.drivers.line import BITS_PER_BYTE, Line
 from edgewright.errors import DataError, DeviceError, MemoryPlanError, PortError
 
@@ -31,6 +39,8 @@ HELLO_INTERVAL_S = 0.25  # a board that boots meanwhile, or resynchronises, answ
 HELLOS_TO_LOST = 4  # unanswered: the device may still be at another baud rate, which it leaves after this much noise
 LOST_BYTES = 2 * frames.encoded_max_bytes(1024)
 BAUD_TRIAL_S = 0.6  # at a new rate; one HELLO's answer takes milliseconds
+FAREWELL_S = 0.3  # for the device's answer that it is back at the rate of the start
+_RUN_STEPS = 32  # that the device takes at a time
 MAX_RESETS = 3  # of the device at one and the same batch: then the batch itself is at fault
 
 
@@ -93,6 +103,7 @@ class Link(Closing):
         self._line = line
         self._connect_timeout_s = connect_timeout_s
         self._timeout_s = timeout_s
+        self._start_rate = line.rate
         self._exchange = Exchange(line, timeout_s)
         self._info: DeviceInfo | None = None
         self._session = secrets.randbelow(2**32 - 1) + 1
@@ -112,8 +123,30 @@ class Link(Closing):
         return cls(Line(url, baudrate, timeout_s), timeout_s, connect_timeout_s)
 
     def close(self) -> None:
-        """Close the port."""
-        self._line.close()
+        """Close the port. A device whose baud rate was raised is asked to go back, for whoever comes next."""
+        try:
+            if self._line.rate != self._start_rate:
+                with suppress(DeviceError):
+                    self._say_farewell()
+        finally:
+            self._line.close()
+
+    def _say_farewell(self) -> None:
+        pending = self._exchange.send_new(Request(Type.SET_BAUD, struct.pack("<I", self._start_rate)))
+        deadline = time.monotonic() + FAREWELL_S
+        while time.monotonic() < deadline:
+            if any(isinstance(e, Frame) and e.seq == pending.seq for e in self._exchange.receive(deadline)):
+                return
+
+    @property
+    def has_baudrate(self) -> bool:
+        """Whether a line of a known rate is behind the port: a socket has none, nor a pseudo-terminal."""
+        return self._line.baudrate is not None
+
+    @property
+    def rate(self) -> int:
+        """The present baud rate, of use or not."""
+        return self._line.rate
 
     @property
     def traffic(self) -> Exchange:
@@ -183,7 +216,7 @@ class Link(Closing):
         overlap: the next batch travels while one is computed, each in half of the memory. That is faster, and the
             interrupts of the line are in what is measured; without it the line rests during inferences.
         on_reset: called after each reset of the device, when it answers again; the run then goes on with the first
-            batch that is not finished.
+            batch that is not finished, at the rate of the start.
         count_ended: how many inferences have ended since the device's first boot, where somebody outside counts them.
         Shapes: `samples` (n, input_bytes): packed samples, n at least 1; the last batch may be partial.
         Units: `inference_timeout_s` limits the time without any finished sample, from the start of a batch on.
@@ -207,7 +240,10 @@ class Link(Closing):
                     if batches.finished and not first_batch_at:
                         first_batch_at = time.monotonic()
                 break
-            except (DeviceResetError, DeviceCrashError) as error:
+            except (DeviceResetError, DeviceCrashError, SilentError) as error:
+                # A device that was reset at a raised rate is at that of its start again, and hears nothing.
+                if isinstance(error, SilentError) and self._line.rate == self._start_rate:
+                    raise
                 resets.append(self._after_reset(error, info, batches.finished))
                 often = sum(reset.batch == batches.finished for reset in resets)
                 if often >= MAX_RESETS:
@@ -231,7 +267,9 @@ class Link(Closing):
             resets=tuple(resets),
         )
 
-    def _after_reset(self, error: DeviceResetError | DeviceCrashError, before: DeviceInfo, batch: int) -> Reset:
+    def _after_reset(
+        self, error: DeviceResetError | DeviceCrashError | SilentError, before: DeviceInfo, batch: int
+    ) -> Reset:
         """Find the device again and return why it was reset.
 
         Raises: DeviceCrashError where it reported a fault and never came back; PortError, DeviceError.
@@ -250,8 +288,65 @@ class Link(Closing):
             return DeviceCrashError(f"{self._line.url}: the device crashed {how}", last.fault, how)
         return DeviceError(f"{self._line.url}: the device was reset {last.cause.words} {how}")
 
+    def run_steps(
+        self, sample: npt.NDArray[np.uint8] | None, first: int, stop: int, limit_s: float = 60.0
+    ) -> npt.NDArray[np.uint32]:
+        """Run steps `first` to `stop` - 1 of one inference and return the timer's ticks of each (2^32 - 1: or more).
+
+        `sample`: its packed inputs; None: those that are there, which goes on with the inference from step `first`.
+        Shapes: `sample` (input_bytes,). Raises: DataError, MemoryPlanError as `run_batches`; DeviceError.
+        """
+        info = self._session_info()
+        if not 0 <= first < stop <= info.n_steps:
+            raise DeviceError(
+                f"{self._line.url}: the device has no steps {first} to {stop - 1}, but {info.n_steps} in all"
+            )
+        if sample is not None:
+            _check_samples(sample.reshape(1, -1), None, info)
+            data, chunk = sample.tobytes(), info.max_body_bytes - frames.LOAD_HEADER.size
+            self._ask(
+                Request(Type.LOAD, frames.LOAD_HEADER.pack(at) + data[at : at + chunk], what=f" at byte {at}")
+                for at in range(0, len(data), chunk)
+            )
+        ticks = [self._run_steps(at, min(at + _RUN_STEPS, stop), limit_s) for at in range(first, stop, _RUN_STEPS)]
+        return np.concatenate(ticks)
+
+    def _run_steps(self, first: int, stop: int, limit_s: float) -> npt.NDArray[np.uint32]:
+        self._run_number += 1
+        body = struct.pack("<IIIII", self._run_number, 0, 1, first, stop)
+        (answer,) = self._ask([Request(Type.RUN, body, 0, f" of steps {first} to {stop - 1}", limit_s, 1)])
+        if len(answer) != 12 or answer[:8] != struct.pack("<II", 0, 1):
+            raise DeviceError(
+                f"{self._line.url}: the RUN of steps {first} to {stop - 1} was answered with {answer.hex()}"
+            )
+        ticks = self.read(Region.STEP_TICKS, 0, (stop - first) * frames.STEP_TICK_BYTES)
+        return np.frombuffer(ticks, "<u4").astype(np.uint32)
+
+    def read(self, region: int, offset: int, n_bytes: int) -> bytes:
+        """Return bytes of a region of the device's memory. Raises: DeviceError."""
+        chunk = self._session_info().max_body_bytes
+        pieces = [(at, min(chunk, n_bytes - at)) for at in range(0, n_bytes, chunk)]
+        answers = self._ask(
+            Request(Type.READ, struct.pack("<III", region, offset + at, size), i, f" of region {region} at byte {at}")
+            for i, (at, size) in enumerate(pieces)
+        )
+        for answer, (at, size) in zip(answers, pieces, strict=True):
+            if len(answer) != size:
+                raise DeviceError(
+                    f"{self._line.url}: READ of region {region} at byte {at} brought {len(answer)} bytes, not {size}"
+                )
+        return b"".join(answers)
+
+    def _ask(self, requests: Iterable[Request]) -> list[bytes]:
+        """Return the answers, in the order of the requests' numbers."""
+        answers = [(request.index, body) for request, body in self._exchange.answers(requests)]
+        return [body for _, body in sorted(answers, key=lambda answer: answer[0])]
+
     def _say_hello_again(self, before: DeviceInfo) -> DeviceInfo:
         """Begin a session with a device that was reset. Raises: DeviceError where it is not the same any more."""
+        if self._line.rate != self._start_rate:
+            self._line.set_baudrate(self._start_rate)
+            self._session = secrets.randbelow(2**32 - 1) + 1  # it may not have been a reset, and a RUN goes on
         info = self.hello()
         fields = ("build_id", "capacity_samples", "input_bytes", "output_bytes")
         if any(getattr(info, f) != getattr(before, f) for f in fields):

@@ -17,6 +17,8 @@ from edgewright.ops.window import output_size
 from edgewright.plan.rounds import Piece, Reach, Run, row_axis, row_operands
 from edgewright.plan.storage import Program, Storage, Work, fresh
 
+CARRIED = " carried"  # ends the layer of a move inside a window, which computes nothing
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -93,7 +95,7 @@ class _Cutter:
         self.low[name] = low
         if source:
             node = Node("Copy", f"{name} rows {low} to {done - 1}", (source,), (self.part(name, low, done),))
-            self.work.append(Work(node, f"{name} carried"))
+            self.work.append(Work(node, f"{name}{CARRIED}"))
 
     def add(self, piece: Piece) -> bool:
         """Add the computation of a piece; False where the operator does not take it."""
@@ -117,7 +119,7 @@ class _Cutter:
         output = self.part(node.output, piece.first, piece.stop)
         name = f"{node.name} rows {piece.first} to {piece.stop - 1}"
         banded = Node(node.op, name, tuple(inputs), (output,), attrs)
-        self.work.append(Work(banded, work.layer))
+        self.work.append(Work(banded, work.layer, piece.first))
         return self._fits(banded)
 
     def _fits(self, node: Node) -> bool:

@@ -54,8 +54,11 @@ class _Root:
 
 
 class _Overlay:
-    def __init__(self, program: Program, in_place: Sequence[frozenset[int]], scratch: Mapping[int, int]) -> None:
+    def __init__(
+        self, program: Program, in_place: Sequence[frozenset[int]], scratch: Mapping[int, int], *, hopeful: bool
+    ) -> None:
         self.program = program
+        self.hopeful = hopeful
         self.in_place = in_place
         self.pairs, self.followers = _proposals(program, in_place)
         align: dict[str, int] = {}
@@ -120,7 +123,13 @@ class _Overlay:
         self.joined[b] = a, best[1]
 
     def _helps(self, a: _Root, b: _Root, both: _Root) -> bool:
-        """Whether less is live at the worst step of the two, or as much and no more than the larger of them takes."""
+        """Whether less is live at the worst step of the two, or as much and no more than the larger of them takes.
+
+        Hopeful: whether they take less together. In a chain of results, each over the one before, that may cost at
+        first: the first two, now one, are live beside the third, until that joins them too.
+        """
+        if self.hopeful:
+            return both.size < a.size + b.size
         span = _span(both)
         after = self.live.copy()
         for root in (a, b):
@@ -169,18 +178,22 @@ class _Overlay:
 
 
 def overlaid(program: Program, in_place: Sequence[frozenset[int]], scratch: Mapping[int, int]) -> Program:
-    """Return the program with roots joined wherever less is live for it at the worst of their steps.
+    """Return the program with roots joined wherever less is live for it at the worst of their steps; or, if that makes
+    the worst step of all smaller, wherever two take less room together.
 
     Units: bytes. `in_place`: for each step the inputs that its kernel may write over; `scratch`: what a step needs
     besides its tensors.
     """
-    overlay = _Overlay(program, in_place, scratch)
-    for proposal in (*overlay.pairs, *overlay.followers):
-        overlay.offer(proposal)
-    for a, b in overlay.partial():
-        if a in overlay.roots and b in overlay.roots:
-            overlay.slide(a, b)
-    return overlay.program_now()
+    tried = []
+    for hopeful in (False, True):
+        overlay = _Overlay(program, in_place, scratch, hopeful=hopeful)
+        for proposal in (*overlay.pairs, *overlay.followers):
+            overlay.offer(proposal)
+        for a, b in overlay.partial():
+            if a in overlay.roots and b in overlay.roots:
+                overlay.slide(a, b)
+        tried.append(overlay)
+    return min(tried, key=lambda overlay: int(overlay.live.max())).program_now()
 
 
 def _proposals(program: Program, in_place: Sequence[frozenset[int]]) -> tuple[list[_Proposal], list[_Proposal]]:

@@ -39,6 +39,7 @@ class Step:
     kernel: str  # the variant's name
     layer: str  # the tensor that this makes, or makes a part of
     cycles: int | None = None  # modelled; None for a float operator
+    row: int = 0  # the first of the layer that this makes
     scratch: str = ""  # the arena piece that the calls may use, one after the other
 
     def moved_bytes(self, graph: Graph) -> int:
@@ -128,9 +129,7 @@ def make_plan(
     options = PlanOptions(options) if isinstance(options, str) else options
     core = core or Core()
     check_tensor_sizes(graph)
-    if "dsp" in core.features or "mve" in core.features:
-        graph = choose_signedness(graph, DType.U8 if core.prefers_unsigned else DType.S8)
-    graph = best_order(graph)
+    graph = best_order(graph_for(graph, core))
     chooser = KernelChooser(graph, core, options.optimize, options.weights_limit)
     drafter = _best_views(graph, chooser, options)
     try:
@@ -138,6 +137,13 @@ def make_plan(
     except SharedPlaceError:  # without overlays fewer tensors share bytes
         options = replace(options, overlay=False)
         return finish(choose_draft(_best_views(graph, chooser, options)), placement)
+
+
+def graph_for(graph: Graph, core: Core) -> Graph:
+    """Return the graph with its 8-bit tensors of the sign that a core's kernels are fastest with."""
+    if "dsp" not in core.features and "mve" not in core.features:
+        return graph
+    return choose_signedness(graph, DType.U8 if core.prefers_unsigned else DType.S8)
 
 
 def finish(draft: Draft, placement: Placement | None = None) -> Plan:
@@ -176,7 +182,7 @@ def _steps(draft: Draft) -> tuple[Step, ...]:
         Step(
             index, item.node, choice.calls, operator(item.node.op).macs(item.node, draft.program.graph),
             choice.kernel.name if choice.kernel is not None else choice.calls[0].function, item.layer,
-            choice.cycles, draft.scratch.get(index, ""),
+            choice.cycles, item.row, draft.scratch.get(index, ""),
         )
         for index, (item, choice) in enumerate(zip(work, draft.choices, strict=True))
     )  # fmt: skip

@@ -34,10 +34,14 @@ class Storage:
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A node that does something at run time; `layer` is the tensor that the node makes, or makes a part of."""
+    """A node that does something at run time; `layer` is the tensor that the node makes, or makes a part of.
+
+    `row`: the first of the rows that it makes.
+    """
 
     node: Node
     layer: str
+    row: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ _ROWS: tuple[tuple[str, str, _Row], ...] = (
     ("instructions per inference", ",.0f", lambda r: r.run.instructions_per_inference),
     ("cycles per inference", ",.0f", lambda r: r.run.cycles_per_inference),
     ("latency p50, us", ",.1f", lambda r: r.run.latency_us.p50 if r.run.latency_us is not None else None),
+    ("energy, uJ", ",.2f", lambda r: r.run.energy_uj),
     ("flash, B", ",", lambda r: r.build.flash_bytes),
     ("weights, B", ",", lambda r: r.build.weights_bytes),
     ("RAM, B", ",", lambda r: r.build.ram_bytes),

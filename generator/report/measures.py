@@ -32,7 +32,7 @@ def fidelity(
     worst = worst_of_range = 0.0
     for name, expected in reference.items():
         got = np.asarray(outputs[name]).reshape(expected.shape)
-        error, allowed, of_range = _errors(got, expected, tolerance)
+        error, allowed, of_range = errors_of(got, expected, tolerance)
         if steps is not None:
             error, allowed = error / steps[name], 0.5
         elements += expected.size
@@ -48,7 +48,7 @@ def fidelity(
     )  # fmt: skip
 
 
-def _errors(got: Array, expected: Array, tolerance: float) -> tuple[Array, float, Array]:
+def errors_of(got: Array, expected: Array, tolerance: float) -> tuple[Array, float, Array]:
     """Absolute errors, the largest one allowed, and errors as a share of the output's range."""
     with np.errstate(invalid="ignore"):
         error = np.abs(got.astype(np.float64) - expected.astype(np.float64))

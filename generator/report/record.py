@@ -15,6 +15,7 @@ from edgewright.frontends.reference import ReferenceRun
 from edgewright.ir import Array
 from edgewright.manifest import Manifest
 from edgewright.profile import profile
+from edgewright.report.energy import energy_fields
 from edgewright.report.measures import fidelity, kpis, percentiles
 from edgewright.report.result import (
     BuildRecord,
@@ -45,7 +46,7 @@ def result_of(
         model=ModelRecord(**manifest.model.model_dump()),
         target=TargetRecord(name=target.name, cpu=target.cpu, clock_hz=target.clock_hz, evidence=target.evidence),
         build=_build_record(firmware, done),
-        run=_run_record(done),
+        run=_run_record(firmware, done),
         link=_link_record(done),
         fidelity=fidelity(
             done.outputs, by_port, definition.source, definition.note,
@@ -95,7 +96,7 @@ def _build_record(firmware: Firmware, done: DeviceRun) -> BuildRecord:
     )  # fmt: skip
 
 
-def _run_record(done: DeviceRun) -> RunRecord:
+def _run_record(firmware: Firmware, done: DeviceRun) -> RunRecord:
     instructions, cycles = done.instructions, done.cycles
     return RunRecord(
         samples=done.samples, batches=done.batches, seconds=round(done.seconds, 4),
@@ -106,7 +107,7 @@ def _run_record(done: DeviceRun) -> RunRecord:
         cycles_per_inference=None if cycles is None else float(np.mean(cycles)),
         cycles_source=done.cycles_source, cycle_model=done.cycle_model,
         latency_us=None if done.latency_us is None else percentiles(done.latency_us),
-        energy_uj=None, energy_source=None,
+        **energy_fields(done, firmware.target),
     )  # fmt: skip
 
 

@@ -83,6 +83,22 @@ class Percentiles(_Table):
     p99: float
 
 
+class EnergyRecord(_Table):
+    """What a power meter saw of the inferences, each in a window of its own. Units: uJ, mW, us, V, Hz."""
+
+    meter: str
+    marker: str  # the meter's input that the board's pin is on
+    windows: int  # one an inference
+    percentiles_uj: Percentiles
+    min_uj: float
+    max_uj: float
+    power_mw: float  # mean within the windows
+    idle_mw: float | None  # mean outside of them
+    supply_v: float
+    window_us: float  # mean
+    sample_rate_hz: float
+
+
 class RunRecord(_Table):
     """What the inferences took. `instructions_per_inference` is the mean; min and max tell whether it varies."""
 
@@ -97,8 +113,9 @@ class RunRecord(_Table):
     cycles_source: Literal["timer", "model"] | None
     cycle_model: str | None = None  # the rules by which cycles were modelled
     latency_us: Percentiles | None
-    energy_uj: float | None
+    energy_uj: float | None  # mean
     energy_source: str | None
+    energy: EnergyRecord | None = None  # where it was measured
 
 
 class ProfileRecord(_Table):
@@ -109,10 +126,11 @@ class ProfileRecord(_Table):
     op: str
     kernel: str
     macs: int
-    instructions: float
-    cycles: float | None  # modelled
+    instructions: float | None
+    cycles: float | None  # modelled; on a board those of the timer, where that runs at the core's clock
+    time_us: float | None = None  # by the device's timer; None on an emulated board
     macs_per_cycle: float | None
-    share: float  # of the cycles; of the instructions where there are no cycles
+    share: float  # of the cycles; of the time or the instructions where there are no cycles
     moved_bytes: int
 
 

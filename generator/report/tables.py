@@ -8,7 +8,7 @@ from rich.table import Table
 
 from edgewright.elf_sizes import RegionUse
 from edgewright.manifest import RegionFacts
-from edgewright.report.result import RegionRecord, Result
+from edgewright.report.result import RegionRecord, Result, RunRecord
 
 
 def _number(value: float | None, unit: str = "", digits: int = 0) -> str:
@@ -55,7 +55,7 @@ def result_table(result: Result) -> Table:
     return two_columns(f"{result.model.name} on {result.target.name} ({result.target.evidence})", rows)
 
 
-_NARROWER = ("name", "bytes", "MACs", "operator", "instructions")  # what a narrow terminal does without, in this order
+_NARROWER = ("name", "bytes", "MACs", "operator", "instructions", "cycles")  # what a narrow terminal does without
 _NAME_LENGTH = 24
 
 
@@ -75,6 +75,7 @@ def profile_tables(result: Result, room: int | None = None) -> tuple[Table, ...]
         "MACs": [f"{r.macs:,}" if r.macs else "" for r in result.profile] + [f"{macs:,}"],
         "instructions": [*(_number(r.instructions) for r in result.profile),
                          _number(result.run.instructions_per_inference)],
+        "us": [_number(r.time_us, digits=1) for r in result.profile] + [_number(_total_us(result), digits=1)],
         "cycles": [_number(r.cycles) for r in result.profile] + [_number(cycles)],
         "MAC/cycle": [f"{r.macs_per_cycle:.2f}" if r.macs and r.macs_per_cycle else "" for r in result.profile]
         + [f"{macs / cycles:.2f}" if cycles else ""],
@@ -82,11 +83,14 @@ def profile_tables(result: Result, room: int | None = None) -> tuple[Table, ...]
         "bytes": [f"{r.moved_bytes:,}" if r.moved_bytes else "" for r in result.profile]
         + [f"{sum(r.moved_bytes for r in result.profile):,}"],
     }  # fmt: skip
-    if cycles is None:
-        del columns["cycles"], columns["MAC/cycle"]
+    absent = [*(["us"] if result.profile[0].time_us is None else []),
+              *(["instructions"] if result.profile[0].instructions is None else []),
+              *(["cycles", "MAC/cycle"] if result.profile[0].cycles is None else [])]  # fmt: skip
+    for column in absent:
+        del columns[column]
     for column in _NARROWER:
         if room is not None and _width(columns) > room:
-            del columns[column]
+            columns.pop(column, None)
     table = Table(title="profile", title_justify="left", title_style="bold", show_footer=True, width=_width(columns))
     for title, cells in columns.items():
         is_text = title in ("operator", "name", "kernel")
@@ -94,6 +98,10 @@ def profile_tables(result: Result, room: int | None = None) -> tuple[Table, ...]
     for row in list(zip(*columns.values(), strict=True))[:-1]:
         table.add_row(*row)
     return (table,)
+
+
+def _total_us(result: Result) -> float:
+    return sum(record.time_us or 0.0 for record in result.profile or ())
 
 
 def _shortened(name: str) -> str:
@@ -140,6 +148,7 @@ def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
     if run.latency_us is not None:
         p = run.latency_us
         yield "latency p50 / p95 / p99", f"{p.p50:,.1f} / {p.p95:,.1f} / {p.p99:,.1f} us"
+    yield from _energy_rows(run)
     yield "MACs, parameters", f"{result.model.macs:,}, {result.model.parameters:,}"
     raw = f", {_number(build.raw_weights_bytes)} before packing" if build.raw_weights_bytes else ""
     yield "flash", f"{_number(build.flash_bytes, 'B')} (weights {_number(build.weights_bytes, 'B')}{raw})"
@@ -154,6 +163,17 @@ def _cost_rows(result: Result) -> Iterable[tuple[str, str]]:
         yield "stack of an inference", f"{_number(build.inference_stack_bytes, 'B')} at most"
     if build.stack_bytes is not None and build.stack_bound_note is not None:
         yield "stack bound", f"none: {build.stack_bound_note}"
+
+
+def _energy_rows(run: RunRecord) -> Iterable[tuple[str, str]]:
+    if run.energy_uj is not None:
+        yield "energy per inference", f"{run.energy_uj:,.2f} uJ ({run.energy_source})"
+    seen = run.energy
+    if seen is not None:
+        p = seen.percentiles_uj
+        yield "energy p50 / p95 / p99", f"{p.p50:,.2f} / {p.p95:,.2f} / {p.p99:,.2f} uJ"
+        idle = "" if seen.idle_mw is None else f", idle {seen.idle_mw:,.2f} mW"
+        yield "power", f"{seen.power_mw:,.2f} mW at {seen.supply_v:.2f} V{idle}"
 
 
 def _link_rows(result: Result) -> Iterable[tuple[str, str]]:

@@ -19,7 +19,9 @@ from edgewright.errors import MemoryPlanError
 from edgewright.stack.callgraph import read_call_graph
 from edgewright.stack.deepest import Program, UnboundedError
 from edgewright.stack.image import Image, read_image
-from edgewright.stack.thumb import Code
+from edgewright.stack.riscv import RiscvCode
+from edgewright.stack.thumb import ThumbCode
+from edgewright.stack.walk import Code
 
 _TIMEOUT_S = 120.0
 _ALIGNMENT_BYTES = 4  # an exception aligns the stack to 8 bytes; DDI 0403, B1.5.7
@@ -27,7 +29,6 @@ _FRAME_BYTES = 32
 _FPU_FRAME_BYTES = 104  # space for s0-s15 and FPSCR is set aside even where they are saved lazily; VPR takes no more
 _MACHINES = {21: "armv8.1-m.main"}  # left to itself, objdump 2.40 reads MVE as instructions of other processors
 _ARMV6_M = (11, 12)
-_RESET, _HARD_FAULT = 1, 3  # places in the vector table
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,24 @@ def bound_stack(build_folder: Path, elf: Path, target: Target, run_function: str
     if objdump is None:
         return StackBound(None, None, "CMake found no objdump beside the compiler")
     image = read_image(elf)
-    if not image.is_thumb:
-        return StackBound(None, None, "only Thumb code is analysed")
+    if not image.functions:
+        return StackBound(None, None, "only Thumb and RISC-V code is analysed")
     machine = ["-m", _MACHINES[image.architecture]] if image.architecture in _MACHINES else []
     listing = run([objdump, "-d", "--no-show-raw-insn", *machine, elf], timeout_s=_TIMEOUT_S).stdout
-    sizes = {at: (symbols[0].name, max(s.size_bytes for s in symbols)) for at, symbols in image.functions.items()}
-    top = image.vectors[0] if image.vectors else None
-    code = Code(listing.split("\n"), sizes, has_far_jumps=image.architecture in _ARMV6_M, stack_top=top)
-    program = Program(image, read_call_graph(graphs), code)
+    program = Program(image, read_call_graph(graphs), _code(listing.split("\n"), image))
     inference, inference_note = _inference(program, image, run_function)
     try:
         total, path = _total(program, image, target)
     except UnboundedError as error:
         return StackBound(None, inference, str(error))
     return StackBound(total, inference, inference_note, path)
+
+
+def _code(lines: list[str], image: Image) -> Code:
+    sizes = {at: (symbols[0].name, max(s.size_bytes for s in symbols)) for at, symbols in image.functions.items()}
+    if image.machine == "thumb":
+        return ThumbCode(lines, sizes, has_far_jumps=image.architecture in _ARMV6_M, stack_top=image.stack_top)
+    return RiscvCode(lines, sizes, register_bytes=8 if image.machine == "rv64" else 4, stack_top=image.stack_top)
 
 
 def _inference(program: Program, image: Image, run_function: str) -> tuple[int | None, str | None]:
@@ -89,15 +94,20 @@ def _total(program: Program, image: Image, target: Target) -> tuple[int, tuple[s
 
     Raises: UnboundedError.
     """
-    if len(image.vectors) <= _HARD_FAULT:
+    entries = image.entries
+    if entries is None:
         raise UnboundedError("the program has no vector table")
-    reset, fault = image.vectors[_RESET] & ~1, image.vectors[_HARD_FAULT] & ~1
-    handlers = {word & ~1 for word in image.vectors[_RESET + 1 :] if word} - {fault}
-    has_fpu = not {"fpu", "mve"}.isdisjoint(target.features)
-    frame = (_FPU_FRAME_BYTES if has_fpu else _FRAME_BYTES) + _ALIGNMENT_BYTES
+    frame = _exception_frame_bytes(target) if image.machine == "thumb" else 0  # a RISC-V's trap handler makes its own
     levels = target.interrupts.levels if target.interrupts is not None else 1
-    interrupts = levels * (frame + max(map(program.deepest, handlers))) if handlers else 0
-    return program.deepest(reset) + interrupts + frame + program.deepest(fault), program.path(reset)
+    handlers = [frame + program.deepest(handler) for handler in entries.handlers]
+    interrupts = levels * max(handlers, default=0)
+    total = program.deepest(entries.reset) + interrupts + frame + program.deepest(entries.fault)
+    return total, program.path(entries.reset)
+
+
+def _exception_frame_bytes(target: Target) -> int:
+    has_fpu = not {"fpu", "mve"}.isdisjoint(target.features)
+    return (_FPU_FRAME_BYTES if has_fpu else _FRAME_BYTES) + _ALIGNMENT_BYTES
 
 
 def check_reserved(bound: StackBound, target: Target) -> None:

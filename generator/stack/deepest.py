@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from edgewright.stack.callgraph import INDIRECT, CallGraph, Function
 from edgewright.stack.image import Image
-from edgewright.stack.thumb import Code, Flow, UnknownDepthError
+from edgewright.stack.walk import Code, Flow, UnknownDepthError
 
 
 class UnboundedError(Exception):

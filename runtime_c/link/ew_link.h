@@ -11,11 +11,16 @@
 #include "ew_cobs.h"
 
 /* Version of the protocol; a host of another version refuses to go on. */
-#define EW_LINK_PROTOCOL_VERSION 1u
+#define EW_LINK_PROTOCOL_VERSION 2u
 
 /* Largest body of one frame, in bytes: 128 to 65,536. The link's static RAM is about two times this. */
 #ifndef EW_LINK_MAX_BODY
 #define EW_LINK_MAX_BODY 1024
+#endif
+
+/* Steps of the model that can be run one by one, 0 to 65,535; 0: none, and the code for it is left out. */
+#ifndef EW_LINK_STEPS
+#define EW_LINK_STEPS 0
 #endif
 
 /* A frame before COBS: type u8, flags u8, seq u16, body, crc32 u32. */
@@ -55,8 +60,13 @@ enum {
     EW_LINK_NAK_BUSY = 8          /* two RUNs are under way */
 };
 
-/* Regions of a READ. */
-enum { EW_LINK_REGION_OUTPUTS = 0, EW_LINK_REGION_TICKS = 1 };
+/* Regions of a READ. Those from EW_LINK_REGION_ARENA on are the model's arenas. */
+enum {
+    EW_LINK_REGION_OUTPUTS = 0,
+    EW_LINK_REGION_TICKS = 1,
+    EW_LINK_REGION_STEP_TICKS = 2,
+    EW_LINK_REGION_ARENA = 16
+};
 
 /* Codes of ew_link_tensor.dtype. */
 enum {
@@ -111,6 +121,14 @@ typedef struct {
  * again with the same input. Not a pointer in the model: then the compiler's call graph would not say what the link
  * calls, and the stack would have no bound. */
 ew_status ew_link_invoke(const uint8_t *input, uint8_t *output);
+
+#if EW_LINK_STEPS > 0
+/* Runs step `step` of an inference, 0 to EW_LINK_STEPS - 1; all of them in order are ew_link_invoke. */
+ew_status ew_link_step(uint32_t step, const uint8_t *input, uint8_t *output);
+
+/* The memory of an arena, and its size; NULL where there are not so many. */
+const uint8_t *ew_link_arena(uint32_t number, uint32_t *n_bytes);
+#endif
 
 /* Prepares the static state and shares out the batch memory. `model` and all that it points to stay in place.
  * Returns 0, or -1 when the model breaks the contract above (then no request is answered). */

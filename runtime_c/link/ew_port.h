@@ -13,21 +13,11 @@
 #define EW_PORT_RX_BUFFER_BYTES 4096
 #endif
 
-/* Defined by the board's build (-D) where the line's baud rate can be changed while it runs. Then the port gives:
- * whether it can do `baud`; the change to it, after what is queued was sent, or with 0 the return to the rate of the
- * start. */
-#ifdef EW_PORT_HAS_BAUD
+/* Where the line's baud rate can be changed while it runs the board's build defines EW_PORT_HAS_BAUD (-D; edgewright does
+ * so where a file of the board has ew_port_set_baud), and the port gives: whether it can do `baud`; the change to it,
+ * after what is queued was sent, or with 0 the return to the rate of the start. */
 int ew_port_can_set_baud(uint32_t baud);
 void ew_port_set_baud(uint32_t baud);
-#else
-static inline int ew_port_can_set_baud(uint32_t baud) {
-    (void)baud;
-    return 0;
-}
-static inline void ew_port_set_baud(uint32_t baud) {
-    (void)baud;
-}
-#endif
 
 /* Clocks, line and timer; called once, first. */
 void ew_port_init(void);
@@ -47,7 +37,8 @@ void ew_port_write(const uint8_t *src, size_t n_bytes);
 uint64_t ew_port_ticks(void);
 uint32_t ew_port_timer_hz(void);
 
-/* Mark the one inference between the two calls, for an instruction counter outside; may do nothing. */
+/* Mark the one inference between the two calls, for an instruction counter or a power meter outside (a pin that is
+ * high in between); may do nothing. */
 void ew_port_roi_begin(void);
 void ew_port_roi_end(void);
 

@@ -24,7 +24,29 @@
 #define LSR_TX_EMPTY 0x20u
 #define LSR_SENT 0x40u
 
-#define DIVISOR ((EW_UART_CLOCK_HZ + 8u * EW_UART_BAUD) / (16u * EW_UART_BAUD))
+#define DIVISOR_MAX 65535u
+
+/* The divisor for a rate; 0: the UART cannot do it. */
+static uint32_t divisor(uint32_t baud)
+{
+    if (baud == 0u || baud > EW_UART_CLOCK_HZ / 15u) {
+        return 0;
+    }
+    const uint32_t result = (EW_UART_CLOCK_HZ + 8u * baud) / (16u * baud);
+    if (result == 0u || result > DIVISOR_MAX) {
+        return 0;
+    }
+    return ew_baud_is_near(baud, EW_UART_CLOCK_HZ / (16u * result)) ? result : 0u;
+}
+
+static void set_rate(uint32_t baud)
+{
+    const uint32_t parts = divisor(baud);
+    UART_LCR = LCR_8_BITS | LCR_DIVISOR;
+    UART_DATA = (uint8_t)(parts & 0xFFu);
+    UART_IER = (uint8_t)(parts >> 8);
+    UART_LCR = LCR_8_BITS;
+}
 
 void ew_uart_rx_isr(void);
 
@@ -37,10 +59,7 @@ void ew_uart_rx_isr(void)
 
 void ew_uart_init(void)
 {
-    UART_LCR = LCR_8_BITS | LCR_DIVISOR;
-    UART_DATA = (uint8_t)(DIVISOR & 0xFFu);
-    UART_IER = (uint8_t)(DIVISOR >> 8);
-    UART_LCR = LCR_8_BITS;
+    set_rate(EW_UART_BAUD);
     UART_FCR = FCR_FIFO | FCR_CLEAR;
     UART_IER = IER_RX;
     (void)UART_DATA; /* as in ew_uart_cmsdk.c: what an emulator held back through a reset */
@@ -59,4 +78,15 @@ void ew_uart_drain(void)
 {
     while ((UART_LSR & LSR_SENT) == 0u) {
     }
+}
+
+int ew_port_can_set_baud(uint32_t baud)
+{
+    return divisor(baud) != 0u;
+}
+
+void ew_port_set_baud(uint32_t baud)
+{
+    ew_uart_drain();
+    set_rate(baud == 0u ? EW_UART_BAUD : baud);
 }

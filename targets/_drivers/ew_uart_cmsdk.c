@@ -24,6 +24,29 @@
 
 _Static_assert(EW_CLOCK_HZ / EW_UART_BAUD >= 16u, "the baud rate divider of the CMSDK UART is at least 16");
 
+#define DIVIDER_MIN 16u
+#define DIVIDER_MAX 1048575u
+
+static uint32_t bit_ticks; /* of the core's clock, at the present rate */
+
+/* The divider for a rate; 0: the UART cannot do it. */
+static uint32_t divider(uint32_t baud)
+{
+    if (baud == 0u || baud > EW_CLOCK_HZ / DIVIDER_MIN) {
+        return 0;
+    }
+    const uint32_t clocks = (EW_CLOCK_HZ + baud / 2u) / baud;
+    return clocks <= DIVIDER_MAX && ew_baud_is_near(baud, EW_CLOCK_HZ / clocks) ? clocks : 0u;
+}
+
+static void set_rate(uint32_t baud)
+{
+    bit_ticks = divider(baud);
+    UART_CTRL = 0u;
+    UART_BAUDDIV = bit_ticks;
+    UART_CTRL = CTRL_TX_ENABLE | CTRL_RX_ENABLE | CTRL_RX_INTERRUPT;
+}
+
 EW_ISR(ew_uart_rx_isr)
 {
     /* Cleared before reading: a byte that arrives afterwards raises the interrupt again. */
@@ -35,8 +58,7 @@ EW_ISR(ew_uart_rx_isr)
 
 void ew_uart_init(void)
 {
-    UART_BAUDDIV = EW_CLOCK_HZ / EW_UART_BAUD;
-    UART_CTRL = CTRL_TX_ENABLE | CTRL_RX_ENABLE | CTRL_RX_INTERRUPT;
+    set_rate(EW_UART_BAUD);
     /* Throws away half a byte from before; also, an emulator that was sent bytes while the receiver was off looks for
      * them again only now (QEMU would otherwise wait for its next event: up to one period of the SysTick). */
     (void)UART_DATA;
@@ -55,10 +77,21 @@ void ew_port_write(const uint8_t *src, size_t n_bytes)
 /* The UART does not say when its shift register is empty: give it the time of two characters. */
 void ew_uart_drain(void)
 {
-    const uint32_t two_characters_ticks = 20u * (EW_CLOCK_HZ / EW_UART_BAUD);
+    const uint32_t two_characters_ticks = 20u * bit_ticks;
     while ((UART_STATE & STATE_TX_FULL) != 0u) {
     }
     uint64_t start = ew_port_ticks();
     while (ew_port_ticks() - start < two_characters_ticks) {
     }
+}
+
+int ew_port_can_set_baud(uint32_t baud)
+{
+    return divider(baud) != 0u;
+}
+
+void ew_port_set_baud(uint32_t baud)
+{
+    ew_uart_drain();
+    set_rate(baud == 0u ? EW_UART_BAUD : baud);
 }

@@ -26,12 +26,32 @@
 
 #define ENABLE_UART 4u
 #define INT_RXDRDY (1u << 2)
-#define PIN_INPUT 0u
+#define PIN_INPUT (3u << 2) /* with pull-up: the debugger drives the line only while a port is open */
 #define PIN_OUTPUT 3u /* input buffer disconnected */
 
+#define BAUD_MIN 1200u
+#define BAUD_MAX 1000000u
+
 /* 32-bit fraction of the 16 MHz clock, of which the chip uses the upper 20 bits: 115,200 baud gives the reference
- * manual's 0x01D7E000. */
-#define BAUD_FRACTION ((uint32_t)(((uint64_t)EW_UART_BAUD << 32) / 16000000u + 0x800u) & 0xFFFFF000u)
+ * manual's 0x01D7E000. 0: the UART cannot do it. */
+static uint32_t fraction(uint32_t baud)
+{
+    if (baud < BAUD_MIN || baud > BAUD_MAX) {
+        return 0;
+    }
+    /* baud * 2^32 / 16,000,000 = baud * 2^22 / 15,625 */
+    const uint32_t exact = (baud / 15625u << 22) + (((baud % 15625u) << 18) / 15625u << 4);
+    return (exact + 0x800u) & 0xFFFFF000u;
+}
+
+static void set_rate(uint32_t baud)
+{
+    ENABLE = 0u;
+    BAUDRATE = fraction(baud);
+    ENABLE = ENABLE_UART;
+    TASKS_STARTTX = 1u;
+    TASKS_STARTRX = 1u;
+}
 
 EW_ISR(ew_uart_rx_isr)
 {
@@ -49,13 +69,10 @@ void ew_uart_init(void)
     GPIO_PIN_CNF(EW_UART_RX_PIN) = PIN_INPUT;
     PSELTXD = EW_UART_TX_PIN;
     PSELRXD = EW_UART_RX_PIN;
-    BAUDRATE = BAUD_FRACTION;
-    ENABLE = ENABLE_UART;
+    set_rate(EW_UART_BAUD);
     EVENTS_RXDRDY = 0u;
     INTENSET = INT_RXDRDY;
     ew_irq_enable_line(EW_UART_RX_IRQ);
-    TASKS_STARTTX = 1u;
-    TASKS_STARTRX = 1u;
     (void)RXD; /* as in ew_uart_cmsdk.c: what an emulator held back through a reset */
 }
 
@@ -72,4 +89,15 @@ void ew_port_write(const uint8_t *src, size_t n_bytes)
 
 void ew_uart_drain(void)
 {
+}
+
+int ew_port_can_set_baud(uint32_t baud)
+{
+    return fraction(baud) != 0u;
+}
+
+void ew_port_set_baud(uint32_t baud)
+{
+    ew_uart_drain();
+    set_rate(baud == 0u ? EW_UART_BAUD : baud);
 }

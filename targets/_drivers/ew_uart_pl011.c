@@ -2,7 +2,11 @@
  * EW_UART_CLOCK_HZ is the clock that reaches it; clocks and pins are [[setup]].
  * Source: PrimeCell UART (PL011) Technical Reference Manual (DDI 0183), chapter 3. */
 #include "ew_board.h"
+#ifdef EW_DEVICES /* an Arm core with an MMU */
+#include "ew_cortex_a.h"
+#else
 #include "ew_cortex_m.h"
+#endif
 #include "ew_port.h"
 #include "ew_uart.h"
 #include "ew_uart_ring.h"
@@ -32,8 +36,29 @@
 #define INT_RX (1u << 4)
 #define INT_RX_TIMEOUT (1u << 6) /* bytes wait in the FIFO, fewer than its level, and no more come */
 
-/* 64ths of the divider by 16 */
-#define DIVIDER ((uint32_t)(((uint64_t)EW_UART_CLOCK_HZ * 4u + EW_UART_BAUD / 2u) / EW_UART_BAUD))
+#define BAUD_MIN 300u
+#define DIVIDER_MIN 64u /* 64ths of the divider by 16 */
+#define DIVIDER_MAX (65535u * 64u)
+
+/* 64ths of the divider by 16 for a rate, which are within 1 % of it; 0: the UART cannot do it. */
+static uint32_t divider(uint32_t baud)
+{
+    if (baud < BAUD_MIN || baud > EW_UART_CLOCK_HZ / 16u) {
+        return 0;
+    }
+    const uint32_t parts = EW_UART_CLOCK_HZ / baud * 4u + (EW_UART_CLOCK_HZ % baud * 4u + baud / 2u) / baud;
+    return parts >= DIVIDER_MIN && parts <= DIVIDER_MAX ? parts : 0u;
+}
+
+static void set_rate(uint32_t baud)
+{
+    const uint32_t parts = divider(baud);
+    UART_CR = 0u;
+    UART_IBRD = parts / 64u;
+    UART_FBRD = parts % 64u;
+    UART_LCRH = LCRH_8_BITS | LCRH_FIFO; /* takes the divider over */
+    UART_CR = CR_ENABLE | CR_TX_ENABLE | CR_RX_ENABLE;
+}
 
 EW_ISR(ew_uart_rx_isr)
 {
@@ -47,12 +72,9 @@ EW_ISR(ew_uart_rx_isr)
 void ew_uart_init(void)
 {
     UART_CR = 0u;
-    UART_IBRD = DIVIDER / 64u;
-    UART_FBRD = DIVIDER % 64u;
-    UART_LCRH = LCRH_8_BITS | LCRH_FIFO; /* takes the divider over */
     UART_IFLS = IFLS_EIGHTH;
     UART_IMSC = INT_RX | INT_RX_TIMEOUT;
-    UART_CR = CR_ENABLE | CR_TX_ENABLE | CR_RX_ENABLE;
+    set_rate(EW_UART_BAUD);
     while ((UART_FLAGS & FLAGS_RX_EMPTY) == 0u) { /* from before a reset that left it running: its interrupt came then */
         (void)UART_DATA;
     }
@@ -72,4 +94,15 @@ void ew_uart_drain(void)
 {
     while ((UART_FLAGS & FLAGS_BUSY) != 0u) {
     }
+}
+
+int ew_port_can_set_baud(uint32_t baud)
+{
+    return divider(baud) != 0u;
+}
+
+void ew_port_set_baud(uint32_t baud)
+{
+    ew_uart_drain();
+    set_rate(baud == 0u ? EW_UART_BAUD : baud);
 }

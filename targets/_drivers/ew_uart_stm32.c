@@ -43,7 +43,31 @@
 #define STATUS_SENT (1u << 6)
 #define STATUS_TX_EMPTY (1u << 7)
 
-#define BRR ((uint32_t)(((uint64_t)EW_UART_CLOCK_HZ * EW_UART_BRR_STEPS + EW_UART_BAUD / 2u) / EW_UART_BAUD))
+#define BAUD_MIN 300u
+#define BAUD_MAX 16000000u /* so that nothing here exceeds 32 bits */
+#define BRR_MIN (EW_UART_BRR_STEPS == 1u ? 16u : 768u)
+#define BRR_MAX (EW_UART_BRR_STEPS == 1u ? 65535u : 1048575u)
+
+/* The divider for a rate; 0: the UART cannot do it. */
+static uint32_t divider(uint32_t baud)
+{
+    if (baud < BAUD_MIN || baud > BAUD_MAX) {
+        return 0;
+    }
+    const uint32_t rest = EW_UART_CLOCK_HZ % baud;
+    const uint32_t brr = EW_UART_CLOCK_HZ / baud * EW_UART_BRR_STEPS + (rest * EW_UART_BRR_STEPS + baud / 2u) / baud;
+    if (brr < BRR_MIN || brr > BRR_MAX) {
+        return 0;
+    }
+    return EW_UART_BRR_STEPS > 1u || ew_baud_is_near(baud, EW_UART_CLOCK_HZ / brr) ? brr : 0u;
+}
+
+static void set_rate(uint32_t baud)
+{
+    UART_CR1 = 0u;
+    UART_BRR = divider(baud);
+    UART_CR1 = CR1_ENABLE | CR1_TX_ENABLE | CR1_RX_ENABLE | CR1_RX_INTERRUPT;
+}
 
 EW_ISR(ew_uart_rx_isr)
 {
@@ -63,8 +87,7 @@ EW_ISR(ew_uart_rx_isr)
 
 void ew_uart_init(void)
 {
-    UART_BRR = BRR;
-    UART_CR1 = CR1_ENABLE | CR1_TX_ENABLE | CR1_RX_ENABLE | CR1_RX_INTERRUPT;
+    set_rate(EW_UART_BAUD);
     (void)UART_RECEIVED; /* as in ew_uart_cmsdk.c: what an emulator held back through a reset */
     ew_irq_enable_line(EW_UART_RX_IRQ);
 }
@@ -82,4 +105,15 @@ void ew_uart_drain(void)
 {
     while ((UART_STATUS & STATUS_SENT) == 0u) {
     }
+}
+
+int ew_port_can_set_baud(uint32_t baud)
+{
+    return divider(baud) != 0u;
+}
+
+void ew_port_set_baud(uint32_t baud)
+{
+    ew_uart_drain();
+    set_rate(baud == 0u ? EW_UART_BAUD : baud);
 }

@@ -150,7 +150,11 @@ ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
     }
     if (n_invoked == restart_at) {
         if (!restart_always) {
-            arguments[2 + 1] = NULL; /* the new process has no such plan */
+            for (char **word = arguments; *word != NULL; word++) {
+                if (strncmp(*word, "restart_at=", 11) == 0) {
+                    (*word)[0] = '-'; /* the new process has no such plan */
+                }
+            }
         }
         reset_for(restart_cause);
     }
@@ -166,6 +170,34 @@ ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
     }
     return EW_OK;
 }
+
+#if EW_LINK_STEPS > 0
+/* The same in three steps, by way of an arena. */
+static float arena[MAX_ELEMENTS];
+
+ew_status ew_link_step(uint32_t step, const uint8_t *input, uint8_t *output) {
+    const float *x = (const float *)(const void *)input;
+    const uint8_t *bias = input + 4u * n_elements;
+    if (delay_us > 0) {
+        usleep((useconds_t)delay_us);
+    }
+    for (uint32_t i = 0; i < n_elements; i++) {
+        if (step == 0u) {
+            arena[i] = 2.0f * x[i];
+        } else if (step == 1u) {
+            arena[i] += (float)bias[i % 5u];
+        } else if (i < n_outputs) {
+            ((float *)(void *)output)[i] = arena[i];
+        }
+    }
+    return n_invoked == fail_at ? EW_BAD_ARGUMENT : EW_OK;
+}
+
+const uint8_t *ew_link_arena(uint32_t number, uint32_t *n_bytes) {
+    *n_bytes = sizeof arena;
+    return number == 0u ? (const uint8_t *)arena : NULL;
+}
+#endif
 
 static uint32_t round_up_8(uint32_t n_bytes) { return (n_bytes + 7u) / 8u * 8u; }
 

@@ -89,6 +89,26 @@ ew_status ew_link_invoke(const uint8_t *input, uint8_t *output) {
     return input[0] == 99u ? EW_BAD_ARGUMENT : EW_OK;
 }
 
+#if EW_LINK_STEPS > 0
+ew_status ew_link_step(uint32_t step, const uint8_t *input, uint8_t *output) {
+    if (step >= EW_LINK_STEPS) {
+        abort();
+    }
+    output[step] = input[step];
+    n_invoked++;
+    return input[0] == 98u ? EW_BAD_ARGUMENT : EW_OK;
+}
+
+const uint8_t *ew_link_arena(uint32_t number, uint32_t *n_bytes) {
+    static uint8_t *arena; /* from the heap, as the batch memory */
+    if (arena == NULL) {
+        arena = calloc(200, 1);
+    }
+    *n_bytes = number == 0u ? 200u : 8u;
+    return number < 2u ? arena : NULL;
+}
+#endif
+
 static void start(void) {
     static const uint32_t dims[3] = {1, 2, 2};
     static const ew_link_tensor inputs[2] = {{"a", EW_LINK_F32, 3, dims, 0, 16}, {"b", EW_LINK_U8, 0, NULL, 16, 1}};
@@ -187,6 +207,13 @@ int main(int argc, char **argv) {
         } else if (random_below(8) == 0u) { /* a RUN that is in order, or nearly so */
             const uint32_t fields[3] = {1u + random_below(6), random_below(10), 1u + random_below(14)};
             n_bytes = make_frame(wire, EW_LINK_RUN, 0, (const uint8_t *)fields, sizeof fields);
+        } else if (random_below(8) == 0u) { /* a RUN of steps, likewise */
+            const uint32_t first = random_below(5);
+            const uint32_t fields[5] = {1u + random_below(6), random_below(10), 1, first, first + random_below(4)};
+            n_bytes = make_frame(wire, EW_LINK_RUN, 0, (const uint8_t *)fields, sizeof fields);
+        } else if (random_below(8) == 0u) { /* a READ of any region */
+            const uint32_t fields[3] = {random_below(20), random_field(), random_field()};
+            n_bytes = make_frame(wire, EW_LINK_READ, 0, (const uint8_t *)fields, sizeof fields);
         } else {
             n_bytes = make_frame(wire, 1u + random_below(9), random_below(20) == 0u, body, n_bytes);
             if (kind == 1u) {

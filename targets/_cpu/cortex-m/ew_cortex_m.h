@@ -91,10 +91,12 @@ static inline void ew_irq_enable_line(uint32_t irq)
     EW_NVIC_ISER(irq / 32u) = 1u << (irq % 32u);
 }
 
-/* Sleeps until an interrupt is pending; wakes even while interrupts are masked. */
+/* Sleeps until an interrupt is pending; wakes even while interrupts are masked. Once a debugger has set DBG_SLEEP (until power
+ * is off), an STM32 may fetch wrong instructions behind a WFI (STM32F405 errata, "Debugging Sleep/Stop mode with WFE/WFI
+ * entry"; L4R5 likewise): so WFI begins a line of flash, and what follows lies in that line and does nothing. */
 static inline void ew_wait_for_interrupt(void)
 {
-    __asm volatile("dsb\n wfi" ::: "memory");
+    __asm volatile("dsb\n .balign 16\n wfi\n nop\n nop\n nop\n isb\n" ::: "memory");
 }
 
 #endif

@@ -25,9 +25,27 @@ void ew_port_init(void)
 #endif
     ew_timer_init();
     ew_uart_init();
+#if defined(EW_MARK_INIT) && !defined(EW_MARK_PULSES)
+    EW_MARK_INIT;
+    EW_MARK_LOW;
+#endif
     __asm volatile("cpsie i" ::: "memory");
 }
 
+#if defined(EW_MARK_HIGH) && !defined(EW_MARK_PULSES)
+/* The board has a marker pin for a power meter: high during an inference. */
+void ew_port_roi_begin(void)
+{
+    EW_MARK_HIGH;
+    __asm volatile(EW_MARKER_BEGIN ::: "memory");
+}
+
+void ew_port_roi_end(void)
+{
+    __asm volatile(EW_MARKER_END ::: "memory");
+    EW_MARK_LOW;
+}
+#else
 /* Naked, so that nothing but the return and the call of the end marker's function is counted besides the inference. */
 __attribute__((naked)) void ew_port_roi_begin(void)
 {
@@ -38,6 +56,7 @@ __attribute__((naked)) void ew_port_roi_end(void)
 {
     __asm volatile(EW_MARKER_END "\n bx lr");
 }
+#endif
 
 static void restart(void)
 {

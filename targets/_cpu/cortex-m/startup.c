@@ -77,7 +77,7 @@ __attribute__((noreturn)) void ew_reset(void)
 #endif
     __asm volatile("dsb\n isb" ::: "memory");
 #endif
-#ifdef EW_SET_VTOR /* where a boot ROM ran before, which had vectors of its own */
+#ifdef EW_SET_VTOR /* a boot ROM had vectors of its own, or a reset takes them from another address */
     EW_SCB_VTOR = (uint32_t)(uintptr_t)ew_vectors_start;
 #endif
 #ifdef EW_BOARD_SETUP

@@ -4,6 +4,8 @@
 #ifndef EW_RISCV_H
 #define EW_RISCV_H
 
+#include "ew_board.h"
+
 #include <stdint.h>
 
 #define EW_REG8(address) (*(volatile uint8_t *)(uintptr_t)(address))
@@ -36,10 +38,12 @@ static inline void ew_irq_restore(uintptr_t status)
     __asm volatile("csrs mstatus, %0" ::"r"(status & EW_MSTATUS_MIE) : "memory");
 }
 
-/* Sleeps until an interrupt is pending; wakes even while interrupts are masked. */
+/* Sleeps until an interrupt is pending; wakes even while interrupts are masked. Returns at once where a core cannot. */
 static inline void ew_wait_for_interrupt(void)
 {
+#ifndef EW_NO_WFI
     __asm volatile("wfi" ::: "memory");
+#endif
 }
 
 #endif

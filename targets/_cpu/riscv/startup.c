@@ -15,13 +15,14 @@ typedef struct {
 extern const ew_copy ew_copies_start[], ew_copies_end[]; /* initialised data, and weights in RAM */
 extern uint32_t ew_bss_start[], ew_bss_end[];
 extern const uint32_t ew_stack_bottom[], ew_stack_top[];
-extern const uint8_t ew_text_start[], ew_text_end[];
+extern const uint8_t ew_text_start[], ew_text_end[], ew_text_read[]; /* the last: where loads see the first */
 
 #define REPORT_STACK_BYTES "1024" /* what a report needs, on a core of 64 bits too */
 
 int main(void);
 void ew_reset(void);
 void ew_trap(void);
+void ew_board_setup(void);
 void ew_start(void) __attribute__((used));
 void ew_external_interrupt(void) __attribute__((used));
 void ew_exception(const uintptr_t *sp, uintptr_t ra) __attribute__((used, cold));
@@ -35,7 +36,11 @@ __attribute__((naked, section(".init"))) void ew_reset(void)
                    ".option pop\n"
                    "la sp, ew_stack_top\n"
                    "la tp, ew_tls_start\n"
+#ifdef EW_TRAP_TABLE /* a core that knows vectored interrupts only */
+                   "la t0, ew_trap_table + 1\n"
+#else
                    "la t0, ew_trap\n"
+#endif
                    "csrw mtvec, t0\n"
 #ifdef __riscv_flen
                    "li t0, 0x2000\n" /* EW_MSTATUS_FS_INITIAL */
@@ -63,6 +68,9 @@ static void guard_stack(void)
 /* The loops are volatile, or the compiler turns them into calls of memcpy and memset. */
 void ew_start(void)
 {
+#ifdef EW_BOARD_SETUP
+    ew_board_setup();
+#endif
     for (const ew_copy *copy = ew_copies_start; copy < ew_copies_end; copy++) {
         const volatile uint32_t *from = (const volatile uint32_t *)(uintptr_t)copy->from;
         const volatile uint32_t *end = (const volatile uint32_t *)(uintptr_t)copy->end;
@@ -111,7 +119,7 @@ __attribute__((naked, aligned(4))) void ew_trap(void)
                    "bgtu sp, t0, 2f\n"
                    "la t1, ew_stack_bottom + " REPORT_STACK_BYTES "\n"
                    "bgeu sp, t1, 3f\n"
-                   "2: mv sp, t0\n"
+                   "2: la sp, ew_stack_top\n"
                    "3: andi sp, sp, -16\n"
                    "j ew_exception\n"
                    "1: csrr t0, mscratch\n"
@@ -130,7 +138,7 @@ EW_REPORT int is_return_address(uintptr_t word)
     if ((word & 1u) != 0u || word < (uintptr_t)ew_text_start + 4u || word >= (uintptr_t)ew_text_end) {
         return 0;
     }
-    const uint16_t *code = (const uint16_t *)word;
+    const uint16_t *code = (const uint16_t *)((uintptr_t)ew_text_read + (word - (uintptr_t)ew_text_start));
     const uint32_t low = code[-2];
     return (low & 0xFFFu) == 0x0EFu || (low & 0xFFFu) == 0x0E7u || (code[-1] & 0xF07Fu) == 0x9002u ||
            (__riscv_xlen == 32 && (code[-1] & 0xE003u) == 0x2001u);
