@@ -5,7 +5,6 @@
 #include "ew_cortex_a.h"
 #include "ew_port.h"
 #include "ew_timer.h"
-#include "ew_uart.h"
 
 #include <stdint.h>
 
@@ -54,9 +53,8 @@ uint64_t ew_port_ticks(void)
     }
 }
 
-void ew_port_reset(void)
+void ew_chip_reset(void)
 {
-    ew_uart_drain();
     PM_WDOG = PM_KEY | PM_WDOG_SOON;
     PM_RSTC = PM_KEY | (PM_RSTC & 0x00FFFFFFu & ~PM_RSTC_MODE) | PM_RSTC_FULL_RESET;
     for (;;) { /* the reset takes some time to arrive */

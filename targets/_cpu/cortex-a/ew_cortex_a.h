@@ -34,9 +34,10 @@ static inline void ew_irq_restore(uint32_t status)
     __asm volatile("msr cpsr_c, %0" ::"r"(status) : "memory");
 }
 
-/* The driver of the interrupt controller gives these two. */
+/* The chip's driver gives these. */
 void ew_irq_enable_line(uint32_t irq);
 void ew_irq_handler(void);
+void ew_chip_reset(void) __attribute__((noreturn));
 
 /* Sleeps until an interrupt is pending; wakes even while interrupts are masked. */
 static inline void ew_wait_for_interrupt(void)

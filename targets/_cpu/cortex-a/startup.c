@@ -17,6 +17,11 @@ typedef struct {
 } ew_copy;
 extern const ew_copy ew_copies_start[], ew_copies_end[]; /* initialised data, and weights in RAM */
 extern uint32_t ew_bss_start[], ew_bss_end[];
+extern const uint32_t ew_stack_bottom[], ew_stack_top[];
+extern const uint8_t ew_text_start[], ew_text_end[];
+
+#define REPORT_STACK_BYTES "512" /* what a report needs */
+#define DATA_ABORT 20u           /* numbers are 16 and the vector: none of a Cortex-M's */
 
 int main(void);
 void ew_reset(void);
@@ -28,7 +33,8 @@ void ew_data_abort(void) __attribute__((used));
 void ew_unexpected(void) __attribute__((used));
 void ew_board_setup(void);
 void ew_start(void) __attribute__((noreturn, used));
-void ew_fault_report(uint32_t exception, uint32_t pc, uint32_t lr) __attribute__((noreturn, used));
+void ew_report_entry(void) __attribute__((used));
+void ew_fault_report(uint32_t exception, uint32_t pc, uint32_t lr, const uint32_t *sp) __attribute__((used));
 
 /* The first code to run: out of Hyp mode, where there is one; other cores sleep for ever; FPU on. Without flushing to zero
  * the VFP11 of an ARM1176 would leave subnormal numbers to software that is not here. */
@@ -106,10 +112,28 @@ __attribute__((naked)) void ew_irq_entry(void)
                    "rfeia sp!");
 }
 
-/* The number of the vector behind 16, so that it is none of a Cortex-M's; the instruction at fault; who called. */
+/* From the stack in use: number, the instruction at fault, who called, stack pointer. Where too little is left below (the
+ * stack has overflowed) or the stack pointer is off the stack, the report begins at the stack's top: what called is not
+ * returned to. */
+__attribute__((naked)) void ew_report_entry(void)
+{
+    __asm volatile("cps #0x13\n"
+                   "mov r2, lr\n"
+                   "mov r3, sp\n"
+                   "ldr r12, =ew_stack_bottom + " REPORT_STACK_BYTES "\n"
+                   "cmp sp, r12\n"
+                   "blo 1f\n"
+                   "ldr r12, =ew_stack_top\n"
+                   "cmp sp, r12\n"
+                   "bls 2f\n"
+                   "1: ldr sp, =ew_stack_top\n"
+                   "2: bic sp, sp, #7\n"
+                   "bl ew_fault_report\n"
+                   ".ltorg");
+}
+
 #define TO_REPORT(number, behind)                                                                                      \
-    __asm volatile("sub r1, lr, #" behind "\n mov r0, #16+" number "\n cps #0x13\n mov r2, lr\n bic sp, sp, #7\n"      \
-                   "b ew_fault_report")
+    __asm volatile("sub r1, lr, #" behind "\n mov r0, #16+" number "\n b ew_report_entry")
 
 __attribute__((naked)) void ew_undefined(void)
 {
@@ -147,6 +171,7 @@ static void memory_on(void)
         uint32_t at = i << 20;
         sections[i] = at | (at < EW_DEVICES ? SECTION_RAM : SECTION_DEVICE);
     }
+    sections[EW_STACK_GUARD >> 20] = 0u; /* no access: what a stack that is too deep runs into */
     uint32_t control;
 #if __ARM_ARCH >= 7
     __asm volatile("mcr p15, 0, %0, c7, c5, 0\n" /* instruction cache */
@@ -194,24 +219,51 @@ void ew_start(void)
     }
 }
 
-/* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
- * stops. */
-void ew_fault_report(uint32_t exception, uint32_t pc, uint32_t lr)
+/* A word in the code that follows a BL, or a BLX by register. */
+EW_REPORT int is_return_address(uintptr_t word)
 {
-    char text[96];
+    if ((word & 3u) != 0u || word < (uintptr_t)ew_text_start + 4u || word >= (uintptr_t)ew_text_end) {
+        return 0;
+    }
+    const uint32_t before = ((const uint32_t *)word)[-1];
+    return (before & 0x0F000000u) == 0x0B000000u || (before & 0x0FFFFFF0u) == 0x012FFF30u;
+}
+
+/* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
+ * resets the board. What lies on the stack is read last: see cortex-m/startup.c. */
+void ew_fault_report(uint32_t exception, uint32_t pc, uint32_t lr, const uint32_t *sp)
+{
+    const uint32_t bottom = (uint32_t)(uintptr_t)ew_stack_bottom;
+    char text[128];
     uint32_t status, address;
     __asm volatile("mrc p15, 0, %0, c5, c0, 0\n mrc p15, 0, %1, c6, c0, 0" : "=r"(status), "=r"(address));
-    char *at = text;
-    *at++ = '\0';
-    at = append_hex(at, "edgewright fault: exception=", exception);
-    at = append_hex(at, " dfsr=", status);
+    const int is_below = exception == DATA_ABORT && address < bottom && address >= (EW_STACK_GUARD & 0xFFF00000u);
+    ew_reset_cause cause = EW_RESET_FAULT;
+    const int damaged = ew_stack_is_damaged();
+    if (is_below || damaged || sp < ew_stack_bottom) {
+        cause = EW_RESET_STACK_OVERFLOW;
+    }
+#ifdef EW_WATCHDOG_MS
+    else if (ew_watchdog_has_warned()) {
+        cause = EW_RESET_WATCHDOG;
+    }
+    ew_watchdog_feed();
+#endif
+    ew_note_fault(cause);
+    *text = '\0';
+    char *at = append_hex(text + 1, "edgewright fault: exception=", exception);
+    at = append_hex(at, " cause=", (uint32_t)cause);
+    at = append_hex(at, " sp=", (uint32_t)(uintptr_t)sp);
+    ew_port_write((const uint8_t *)text, (size_t)(at - text));
+    at = append_hex(text, " dfsr=", status);
     at = append_hex(at, " dfar=", address);
     at = append_hex(at, " pc=", pc);
     at = append_hex(at, " lr=", lr);
+    ew_port_write((const uint8_t *)text, (size_t)(at - text));
+    const uint32_t *from = damaged || sp < ew_stack_bottom ? ew_stack_bottom : sp;
+    at = append_trace(text, (const uintptr_t *)from, (const uintptr_t *)ew_stack_top, is_return_address);
     *at++ = '\n';
     *at++ = '\0';
     ew_port_write((const uint8_t *)text, (size_t)(at - text));
-    for (;;) {
-        ew_wait_for_interrupt();
-    }
+    ew_reset_after_fault();
 }
