@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import jinja2
 from conftest import WARNINGS
@@ -12,8 +12,9 @@ from edgewright.drivers.emulator import start_emulator
 from edgewright.resources import resource_dir
 
 LIMIT_S = 20
+MARK = 0x600DF00D  # the second word of the answer to "=", and to no other command
 
-# Commands of one byte; each is answered. The loops have a known number of instructions between their own markers.
+# Commands of one byte; each is answered by 8. The loops have a known number of instructions between their own markers.
 FIRMWARE = r"""
 #include "ew_port.h"
 #include <math.h>
@@ -112,6 +113,7 @@ int main(void)
 #endif
         case 'r': ew_port_reset(); break;
         case 's': answer[1] = (uint32_t)ew_port_reset_cause(); break;
+        case '=': answer[1] = 0x600DF00Du; break;
         default: break;
         }
         answer[0] = (uint32_t)(ew_port_ticks() - start);
@@ -156,21 +158,21 @@ class Board:
         self.socket = socket.create_connection((host, int(port)), timeout=LIMIT_S)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def wake(self, request=b"?"):
-        """Ask until the first answer (8 bytes): an emulated STM32 drops what comes before its UART is on."""
+    def wake(self):
+        """Ask until an answer comes, as boards drop what comes before their UART is on; leave none to come."""
         data = b""
         self.socket.settimeout(0.2)
-        for n_sent in range(1, 5 * LIMIT_S):
-            self.socket.sendall(request)
-            try:
-                while len(data) < 8 * n_sent:
-                    data += self.socket.recv(8)
+        for _ in range(5 * LIMIT_S):
+            self.socket.sendall(b"?")
+            with suppress(TimeoutError):
+                data = self.socket.recv(8)
                 break
-            except TimeoutError:
-                if data:
-                    break
         assert data
         self.socket.settimeout(LIMIT_S)
+        self.socket.sendall(b"=")
+        data += self.read(8 - len(data))
+        while struct.unpack("<II", data)[1] != MARK:
+            data = self.read(8)
 
     def read(self, n_bytes):
         data = b""

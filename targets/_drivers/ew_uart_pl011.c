@@ -33,6 +33,7 @@
 #define CR_TX_ENABLE (1u << 8)
 #define CR_RX_ENABLE (1u << 9)
 #define IFLS_EIGHTH 0u
+#define FIFO_BYTES 32u
 #define INT_RX (1u << 4)
 #define INT_RX_TIMEOUT (1u << 6) /* bytes wait in the FIFO, fewer than its level, and no more come */
 
@@ -75,8 +76,8 @@ void ew_uart_init(void)
     UART_IFLS = IFLS_EIGHTH;
     UART_IMSC = INT_RX | INT_RX_TIMEOUT;
     set_rate(EW_UART_BAUD);
-    while ((UART_FLAGS & FLAGS_RX_EMPTY) == 0u) { /* from before a reset that left it running: its interrupt came then */
-        (void)UART_DATA;
+    for (uint32_t i = 0; i < FIFO_BYTES && (UART_FLAGS & FLAGS_RX_EMPTY) == 0u; i++) {
+        (void)UART_DATA; /* from before a reset that left it running: its interrupt came then */
     }
     ew_irq_enable_line(EW_UART_RX_IRQ);
 }
