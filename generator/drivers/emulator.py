@@ -23,6 +23,8 @@ from edgewright.ir import Array
 
 LOG = logging.getLogger(__name__)
 
+_ENDING_S = 0.5
+
 Mode = Literal["plugin", "icount", "none"]
 
 
@@ -71,8 +73,8 @@ class Emulator(Closing):
         return icount.read_counts(self._scratch.counts, self._n_parts)
 
     def check(self) -> None:
-        """Raise DeviceError, with the emulator's own words, if it has ended."""
-        status = self._process.exit_status()
+        """Raise DeviceError, with the emulator's own words, if it has ended: its line is closed a moment before."""
+        status = self._process.exit_status(_ENDING_S)
         if status is not None:
             words = self._process.last_words or "without a word"
             raise DeviceError(f"the emulator ended by itself (exit status {status}):\n{words}")

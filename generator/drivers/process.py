@@ -152,9 +152,11 @@ class Background(Closing):
                 self._changed.wait_for(lambda: self._ended, _TERM_GRACE_S)
             return _tail("\n".join(self._lines))
 
-    def exit_status(self) -> int | None:
-        """Return the exit status; None while the program runs."""
-        return self._process.poll()
+    def exit_status(self, within_s: float = 0.0) -> int | None:
+        """Return the exit status; None while the program runs, as it still does `within_s` from now."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(within_s)
+        return self._process.returncode
 
     def wait_for_line(self, pattern: str, timeout_s: float) -> re.Match[str]:
         """Wait until the program writes a line in which `pattern` is found, and return the match.
