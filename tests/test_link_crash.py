@@ -52,6 +52,7 @@ def built(tmp_path):
     return ew.generate(ew.load(tmp_path / "m.onnx"), "mps2-an386").build()
 
 
+@pytest.mark.slow
 def test_an_overlapped_run_and_then_a_crash_that_names_the_step(built, caplog):
     """First all is well; then the second step begins with an undefined instruction."""
     firmware = built.firmware
