@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -142,7 +143,22 @@ def case_inputs(case: Case, model: Model, samples: int = 1) -> dict[str, np.ndar
 
 def case_params() -> list[Any]:
     """All cases for `parametrize`; the slow ones are marked."""
-    return [pytest.param(case, marks=[pytest.mark.slow] if case.slow else [], id=case_id(case)) for case in all_cases()]
+    return _marked({case_id(case) for case in all_cases() if case.slow})
+
+
+def compiled_case_params() -> list[Any]:
+    """The same where each costs a compilation: of an operator's cases all but the first are slow."""
+    slow, seen = set(), Counter[str]()
+    for case in all_cases():
+        seen[case.op_type] += not case.slow
+        if case.slow or seen[case.op_type] > 1:
+            slow.add(case_id(case))
+    return _marked(slow)
+
+
+def _marked(slow: Collection[str]) -> list[Any]:
+    cases = [(case, case_id(case)) for case in all_cases()]
+    return [pytest.param(case, marks=[pytest.mark.slow] if name in slow else [], id=name) for case, name in cases]
 
 
 def expected(model: Model, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:

@@ -100,6 +100,7 @@ def test_deploy_on_the_host(run: Run, tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["r.json"], "nothing else is left"
 
 
+@pytest.mark.slow
 def test_profile(run: Run, tmp_path: Path, emulated_m4: str) -> None:
     with np.load(DIGITS_TEST) as data:
         few = save(tmp_path / "few.npz", x=data["x"][:2])
@@ -253,6 +254,7 @@ def test_a_model_too_big_for_the_board(run: Run, tmp_path: Path) -> None:
     assert fits == {name: name in ("host", "raspi0", "raspi2") for name in target_names()}
 
 
+@pytest.mark.slow
 def test_a_program_that_the_linker_refuses(run: Run, tmp_path: Path, emulated_m4: str) -> None:
     """Weights that fit alone, and not beside the code."""
     rng = np.random.default_rng(SEED)
@@ -274,6 +276,7 @@ def test_missing_tools(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert run("doctor", "-q").status == 0
 
 
+@pytest.mark.slow
 def test_a_missing_emulator(run: Run, monkeypatch: pytest.MonkeyPatch, emulated_m4: str) -> None:
     assert run("generate", DIGITS, "-t", emulated_m4, "-o", "p", "-q").status == 0
     assert run("build", "p", "-q").status == 0
@@ -286,6 +289,7 @@ def test_a_missing_emulator(run: Run, monkeypatch: pytest.MonkeyPatch, emulated_
     refused(run("run", "p", "-d", DIGITS_TEST), "no-such-emulator", "not installed")
 
 
+@pytest.mark.slow
 def test_ports_that_do_not_answer(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     need("gcc")
     run("generate", DIGITS, "-t", "host", "-o", "p", "-q")
@@ -336,6 +340,7 @@ def test_a_damaged_manifest(run: Run, tmp_path: Path) -> None:
         refused(run("build", "p"), "damaged")
 
 
+@pytest.mark.slow
 def test_a_project_changed_after_its_build(run: Run, tmp_path: Path) -> None:
     need("gcc")
     run("generate", DIGITS, "-t", "host", "-o", "p", "-q")
@@ -353,6 +358,7 @@ def test_a_project_changed_after_its_build(run: Run, tmp_path: Path) -> None:
     refused(run("run", "p", "-d", DIGITS_TEST), "model.c", "newer than the build")
 
 
+@pytest.mark.slow
 def test_a_library_that_never_returns(run: Run, tmp_path: Path) -> None:
     need("gcc")
     run("generate", DIGITS, "-t", "host", "-o", "p", "-q")
@@ -422,6 +428,7 @@ def test_a_failed_comparison_is_status_1(run: Run, tmp_path: Path) -> None:
     assert not Result.model_validate_json((tmp_path / "r.json").read_text()).fidelity.passed
 
 
+@pytest.mark.slow
 def test_without_onnx_runtime(tmp_path: Path) -> None:
     """The ONNX reference evaluator stands in."""
     need("gcc")

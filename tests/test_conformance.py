@@ -42,6 +42,7 @@ def suite() -> list[SuiteCase]:
     return collect()
 
 
+@pytest.mark.slow
 def test_sample(suite: list[SuiteCase], tmp_path: Path) -> None:
     need("cc")
     assert len(suite) > 1500
@@ -60,6 +61,7 @@ def test_sample(suite: list[SuiteCase], tmp_path: Path) -> None:
     assert "| Relu | 1 | 0 | 0 | 0 | 0 |" in text and "## Failures" not in text
 
 
+@pytest.mark.slow
 def test_compiled_programs_are_kept(tmp_path: Path) -> None:
     need("cc")
     cases, options = collect("test_relu"), SuiteOptions(tmp_path, jobs=1)
@@ -112,6 +114,7 @@ def broken(case: SuiteCase, target: str) -> Lowered | Refusal:
     return replace(lowered, native=replace(lowered.native, files=files))
 
 
+@pytest.mark.slow
 def test_failures_are_told_apart(tmp_path: Path) -> None:
     need("cc")
     (relu,) = collect("node/test_relu")
@@ -162,6 +165,7 @@ def test_a_board_without_an_emulator_is_refused(tmp_path: Path) -> None:
         run_on_board([], SuiteOptions(tmp_path, target="host"), lambda stage, done, total: None, lambda stage: None)
 
 
+@pytest.mark.slow
 def test_every_operator_has_its_share(suite: list[SuiteCase]) -> None:
     operators = {case.operator for case in suite}
     assert {case.operator for case in sample(suite, len(operators))} == operators
@@ -176,6 +180,7 @@ def slow_on_two(item: int) -> int:
     return item * item
 
 
+@pytest.mark.slow
 def test_a_hang_is_ended_and_the_rest_goes_on() -> None:
     begun = time.monotonic()
     outcomes = map_isolated(slow_on_two, [1, 2, 3], jobs=1, timeout_s=0.5)
@@ -281,6 +286,7 @@ def backend_tests() -> Iterator[unittest.TestCase]:
             yield test
 
 
+@pytest.mark.slow
 def test_backend_in_onnx_own_runner() -> None:
     need("cc")
     result = unittest.TestResult()

@@ -150,6 +150,7 @@ def test_profile_splits_the_whole(built):
     assert report.run.cycle_model == "cortex-m4"
 
 
+@pytest.mark.slow
 def test_profile_where_nothing_is_counted(built):
     with pytest.raises(TargetError, match="cannot run single steps"):
         ew.generate(ew.load(DIGITS), "host", trace=False).build().flash(profile=True)
@@ -164,6 +165,7 @@ def test_profile_never_falls_back(built, monkeypatch, tmp_path):
         open_device(built.firmware, parts=step_parts(built.firmware))
 
 
+@pytest.mark.slow
 def test_a_core_without_a_model_has_no_cycles(built):
     need("cc", "arm-none-eabi-gcc", "qemu-system-arm")
     assert load_target("mps2-an500").emulator.counting.cycle_model is None

@@ -142,6 +142,7 @@ def test_another_build_is_noticed(host_built: ew.Built) -> None:
         open_device(other, "pty")
 
 
+@pytest.mark.slow
 def test_a_rebuilt_library_is_not_the_old_one(tmp_path: Path) -> None:
     """The loader knows a library by its path: a second build there has to be a second library."""
     need("gcc")

@@ -135,6 +135,7 @@ def test_a_count_half_written_is_left_for_later(tmp_path):
 # ---- the port on Cortex-M ----
 
 
+@pytest.mark.slow
 @needs_emulator
 def test_timer_never_steps_back_over_its_wraps(elf):
     with running(TARGET, elf, "none") as board:

@@ -71,8 +71,8 @@ def test_clean_under_all_warnings(compiler: str, flags: list[str], share: int, t
         list(pool.map(check, range(len(trees)), trees))
 
 
-@pytest.mark.parametrize("compiler", ["gcc", "clang"])
-@pytest.mark.parametrize("level", ["-O0", "-O3"])
+@pytest.mark.parametrize("compiler", ["gcc", pytest.param("clang", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("level", [pytest.param("-O0", marks=pytest.mark.slow), "-O3"])
 def test_whole_digits_project_is_clean(compiler: str, level: str, tmp_path: Path) -> None:
     """All files of the project, link, port and main included."""
     need(compiler)
@@ -83,6 +83,7 @@ def test_whole_digits_project_is_clean(compiler: str, level: str, tmp_path: Path
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_two_compilers_give_the_same_bits_with_the_projects_flags(tmp_path: Path) -> None:
     """Clang contracts a * b + c by default where the processor can; so does GCC, but not with -std=c11."""
     need("gcc", "clang")
@@ -172,7 +173,9 @@ def test_random_networks_under_sanitizers(seed: int, tmp_path: Path) -> None:
     assert_close(sanitized_run(emitted(model), tmp_path / "p", inputs), expected(model, inputs))
 
 
-@pytest.mark.parametrize("seed", range(SEED, SEED + 6))
+@pytest.mark.parametrize(
+    "seed", [pytest.param(seed, marks=[] if seed < SEED + 3 else pytest.mark.slow) for seed in range(SEED, SEED + 6)]
+)
 @pytest.mark.parametrize("optimize", ["speed", "ram"])
 def test_random_networks_on_host(seed: int, optimize: str, tmp_path: Path) -> None:
     need("gcc")
@@ -198,6 +201,7 @@ def test_bad_pointers_are_refused(tmp_path: Path) -> None:
     subprocess.run(["./t"], cwd=tmp_path / "p", check=True)
 
 
+@pytest.mark.slow
 def test_two_generations_are_the_same_bytes(tmp_path: Path) -> None:
     """In two processes, with other hash seeds, from other folders."""
     for index in range(2):
@@ -258,7 +262,7 @@ def test_cmake_alone_builds_it(tmp_path: Path) -> None:
     assert (tmp_path / "a project" / "build" / "firmware").exists()
 
 
-@pytest.mark.parametrize("target", ["host", "mps2-an386"])
+@pytest.mark.parametrize("target", ["host", pytest.param("mps2-an386", marks=pytest.mark.slow)])
 def test_weights_in_a_file_give_the_same_results(target: str, tmp_path: Path) -> None:
     if target != "host":
         need("arm-none-eabi-gcc", "qemu-system-arm")

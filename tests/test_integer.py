@@ -95,7 +95,9 @@ def check_on_board(name: str, seeds: range, folder: Path) -> None:
             np.testing.assert_array_equal(got.reshape(wanted.shape), wanted, err_msg=f"seed {seed} on {name}")
 
 
-@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize(
+    "board", [pytest.param(board, marks=[] if board == "mps2-an386" else pytest.mark.slow) for board in BOARDS]
+)
 def test_boards_equal_the_definition(board: str, tmp_path: Path) -> None:
     check_on_board(board, range(100, 106), tmp_path)
 

@@ -51,6 +51,7 @@ def test_faults_come_at_their_rate_and_repeat() -> None:
     assert Faults(SEED, 0.0)(data) == data
 
 
+@pytest.mark.slow
 @needs_gcc
 def test_nothing_is_lost_or_wrong_on_bad_lines() -> None:
     tallies = soak(3000, SEED, samples_max=400)

@@ -372,6 +372,7 @@ def desk(tmp_path: Path, ppk2: fakes.FakePpk2) -> Iterator[tuple[Path, str, list
         yield tmp_path / "project", f"socket://127.0.0.1:{port}", lengths
 
 
+@pytest.mark.slow
 def test_a_whole_run(desk: tuple[Path, str, list[int]], ppk2: fakes.FakePpk2, tmp_path: Path) -> None:
     """`run --meter` on real inferences: one window each, of known energy; with one too few, the rest is written."""
     project, port, lengths = desk

@@ -45,6 +45,7 @@ def test_the_same_face_for_all(target: str, port: str | None, x: np.ndarray, hos
     device.close()
 
 
+@pytest.mark.slow
 def test_another_model_and_another_board(x: np.ndarray, host_built: ew.Built) -> None:
     """A Model and choices go through `generate`, in the place of what was there; a build is for one board."""
     with ew.Device("host") as device:

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from conftest import WARNINGS, need
 from harness import assert_close, compile_model, emitted, run_library
-from networks import all_cases, case_id, case_inputs, case_model, case_params, expected, imported
+from networks import all_cases, case_id, case_inputs, case_model, compiled_case_params, expected, imported
 from onnx.reference import ReferenceEvaluator
 
 from edgewright.ir import Graph
@@ -42,7 +42,7 @@ def onnx_reference(proto: onnx.ModelProto, graph: Graph, inputs: dict[str, np.nd
     return [(np.asarray(y) if s is None else filled(y, s))[None] for y, s in zip(made, shapes, strict=True)]
 
 
-@pytest.mark.parametrize("case", case_params())
+@pytest.mark.parametrize("case", compiled_case_params())
 def test_case_on_host(case: Case, tmp_path: Path) -> None:
     need("gcc")
     model = imported(case_model(case))

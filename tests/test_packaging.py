@@ -146,6 +146,7 @@ def test_the_source_folder_refuses_to_be_imported_by_its_own_name() -> None:
     assert "edgewright" in last
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_exactly_the_tracked_files(dist: Path) -> None:
     expected = {name for path in tracked_files() if (name := name_in_package(path))}
     with zipfile.ZipFile(only(dist, "*.whl")) as wheel:
@@ -156,6 +157,7 @@ def test_the_wheel_holds_exactly_the_tracked_files(dist: Path) -> None:
     assert any(name.endswith(".dist-info/licenses/LICENSE") for name in names)
 
 
+@pytest.mark.slow
 def test_the_sdist_holds_all_that_the_wheel_needs(dist: Path) -> None:
     with tarfile.open(only(dist, "*.tar.gz")) as sdist:
         names = {member.name.partition("/")[2] for member in sdist if member.isfile()}
@@ -173,6 +175,7 @@ def test_an_installed_wheel_works_from_anywhere(dist: Path, tmp_path: Path) -> N
     assert "deploy" in run_well(python.parent / "edgewright", "--help", cwd=tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("builder")
 def test_an_editable_install_works_from_anywhere(copy: Path, tmp_path: Path) -> None:
     python = fresh_environment(tmp_path / "environment")
@@ -186,6 +189,7 @@ def test_an_editable_install_works_from_anywhere(copy: Path, tmp_path: Path) -> 
     assert "import edgewright" in guarded.stderr
 
 
+@pytest.mark.slow
 def test_a_subpackage_missing_from_the_list_is_noticed(builder: str, copy: Path, tmp_path: Path) -> None:
     """The comparison above can fail: without a line in `packages` the folder is not in the wheel."""
     root = tmp_path / "checkout"

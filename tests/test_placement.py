@@ -238,6 +238,7 @@ def test_wishes_are_refused_in_one_line_with_what_there_is() -> None:
     assert "inputs and outputs are the caller's" in refusal(**{graph.inputs[0]: "SLOW"})
 
 
+@pytest.mark.slow
 def test_tensors_that_share_bytes_by_an_overlay_can_be_parted() -> None:
     parted = 0
     for seed in range(SEED, SEED + 40):

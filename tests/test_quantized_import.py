@@ -446,6 +446,7 @@ def test_what_cannot_be_computed_is_refused(name: str) -> None:
 # ---- by chance
 
 
+@pytest.mark.slow
 def test_changes_by_chance_end_in_a_result_or_in_one_refusal() -> None:
     """Scales over the whole of float32, zero points, axes and types at random places, several at once."""
     rng = np.random.default_rng(5)

@@ -158,6 +158,7 @@ def used(predictions: ew.Predictions, kind: str) -> Mapping[str, int]:
     return {r.name: getattr(r, f"{kind}_bytes") for r in regions if getattr(r, f"{kind}_bytes")}
 
 
+@pytest.mark.slow
 def test_placed_and_staged_on_a_board_of_many_regions(digits: Model) -> None:
     need("arm-none-eabi-gcc", "qemu-system-arm")
     plain, wanted = run(digits, FAST)
@@ -221,6 +222,7 @@ def test_what_cannot_be_placed_is_refused(digits: Model) -> None:
     assert "--io arena" in refusal(FAST, place={"image": "DDR"})
 
 
+@pytest.mark.slow
 def test_weights_that_the_code_flash_does_not_hold_go_to_the_next(tmp_path: Path) -> None:
     need("arm-none-eabi-gcc", "qemu-system-arm")
     rng = np.random.default_rng(SEED)
@@ -294,6 +296,7 @@ void ew_fetch_end(void)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bands", [False, True], ids=["whole", "bands"])
 def test_weights_may_come_late_or_early(tmp_path: Path, bands: bool) -> None:
     """The portable kernels on the host, for a board's plan: a copy at once, or as late as can be, gives the same."""

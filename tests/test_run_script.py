@@ -345,6 +345,24 @@ def test_test_stops_at_the_first_failure(checkout: Checkout, failing: str, last:
     assert checkout.calls("python -m")[-1].startswith(f"python -m {last}")
 
 
+@pytest.mark.parametrize("status", ["0", "1"])
+def test_all_tests_get_rp2040js_where_node_is_there(checkout: Checkout, status: str) -> None:
+    """Once, and without it where npm fails."""
+    checkout.with_compilers()
+    for name in ("node", "npm"):
+        checkout.fake(name, logger(name, status))
+    assert checkout.run("test").returncode == 0
+    assert not checkout.calls("npm")
+    done = checkout.run("test", "--all")
+    assert done.returncode == 0, done.stderr
+    (call,) = checkout.calls("npm")
+    assert call.endswith(f"--prefix {checkout.root} rp2040js@1.4.1")
+    assert ("tests of rpi-pico are skipped" in done.stderr) == (status == "1")
+    (checkout.root / "node_modules" / "rp2040js").mkdir(parents=True)
+    checkout.run("test", "--all")
+    assert not checkout.calls("npm")
+
+
 def test_ci_runs_everything_through_run() -> None:
     assert "CI=true exec ./run test" in (REPOSITORY / ".ci" / "run").read_text()
     for path in ("run", ".ci/run"):

@@ -87,6 +87,7 @@ def write_models(folder: Path, target: str) -> dict[str, int]:
 SANITIZED = pytest.param(("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"), marks=pytest.mark.slow)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [(), SANITIZED], ids=["plain", "sanitized"])
 def test_on_the_host(tmp_path: Path, more: tuple[str, ...]) -> None:
     need("gcc")
@@ -114,6 +115,7 @@ def test_on_the_host(tmp_path: Path, more: tuple[str, ...]) -> None:
         np.testing.assert_array_equal(got[:, columns], alone.reshape(ROUNDS, -1))
 
 
+@pytest.mark.slow
 def test_on_an_emulated_board(tmp_path: Path) -> None:
     need("arm-none-eabi-gcc", "qemu-system-arm")
     target = load_target("mps2-an386")

@@ -50,6 +50,7 @@ def test_what_cannot_fit_is_refused(tmp_path: Path) -> None:
         ew.generate(ew.load(DIGITS), board)
 
 
+@pytest.mark.slow
 def test_a_program_beside_which_no_sample_fits_is_refused(tmp_path: Path) -> None:
     """Where somebody asks for the arena's size, the linker is content, and no sample could ever be run."""
     need("arm-none-eabi-gcc")

@@ -333,6 +333,7 @@ def test_a_stack_that_is_too_small_is_refused() -> None:
         check_reserved(StackBound(8200, 100, None, ("a", "b")), target)
 
 
+@pytest.mark.slow
 def test_a_wrong_bound_ends_the_run(emulated_m4: str) -> None:
     """What was painted is held against the bound, and the host has neither."""
     built = ew.generate(ew.load(DIGITS), emulated_m4).build()

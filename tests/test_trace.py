@@ -149,6 +149,7 @@ def test_more_steps_than_the_device_takes_at_a_time() -> None:
         np.testing.assert_array_equal(made[name], values)
 
 
+@pytest.mark.slow
 def test_cycles_are_those_of_a_boards_timer_at_the_cores_clock(quantized) -> None:
     built = ew.generate(quantized, "host").build()
     manifest = built.firmware.manifest
@@ -169,6 +170,7 @@ def test_cycles_are_those_of_a_boards_timer_at_the_cores_clock(quantized) -> Non
             assert record.instructions is None
 
 
+@pytest.mark.slow
 def test_without_the_trace_nothing_of_it_is_there(quantized) -> None:
     for choices in ({"trace": False}, {"front": "mlperf"}):
         tree = ew.generate(quantized, "mps2-an386", **choices).tree

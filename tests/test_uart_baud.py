@@ -132,6 +132,7 @@ def test_rates(uart: Uart, tmp_path: Path) -> None:
     assert taken > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "too_fast"),
     [
