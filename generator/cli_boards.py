@@ -9,9 +9,9 @@ import typer
 
 from edgewright.arguments import JsonFile, Quiet, check_json, write_json
 from edgewright.boards import FILE_NAME, Target, list_targets, load_target
+from edgewright.boards.new import make_board
 from edgewright.console import Screen
 from edgewright.errors import TargetError
-from edgewright.new_board import make_board
 
 
 def add_boards(app: typer.Typer) -> None:

@@ -9,8 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
-from edgewright.board_power import MARKS
 from edgewright.boards import Target
+from edgewright.boards.power import MARKS
 from edgewright.errors import EdgewrightError, TargetError
 
 FrontName = Literal["link", "mlperf", "mlperf-energy"]

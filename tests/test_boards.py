@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from edgewright.boards import list_targets, load_target, target_names
+from edgewright.boards.new import make_board
 from edgewright.errors import TargetError
-from edgewright.new_board import make_board
 
 MINIMAL = """
 name = "mine"

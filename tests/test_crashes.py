@@ -12,8 +12,8 @@ from conftest import REPOSITORY, need
 from crashing import DAMAGE, FAULT, HANG, ONCE, OVERFLOW, build_failing, expected, samples
 from firmware import build_firmware, running
 
-from edgewright.board_resets import ResetCause
 from edgewright.boards import list_targets, load_target
+from edgewright.boards.resets import ResetCause
 from edgewright.drivers.device import open_device
 from edgewright.errors import DeviceError, TargetError
 from edgewright.report.record import _link_record

@@ -16,8 +16,8 @@ from elftools.elf.elffile import ELFFile
 from firmware import build_command, build_firmware, running
 from test_process import LIMIT_S, alive, needs_cc, needs_linux, wait_until_gone
 
-from edgewright.board_resets import ResetCause
 from edgewright.boards import load_target
+from edgewright.boards.resets import ResetCause
 from edgewright.drivers import icount, process
 from edgewright.drivers.emulator import start_emulator
 from edgewright.errors import DeviceError, TargetError, ToolError

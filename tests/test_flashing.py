@@ -20,12 +20,12 @@ from conftest import DIGITS, DIGITS_TEST, REPOSITORY, need
 
 import edgewright as ew
 from edgewright.boards import load_target
+from edgewright.boards.flash_ways import ready_made
 from edgewright.drivers import flashing
 from edgewright.drivers.flashing import FlashOptions, find_volume, flash_firmware
 from edgewright.drivers.process import start
 from edgewright.errors import EdgewrightError, TargetError, ToolError
 from edgewright.firmware_image import read_image
-from edgewright.flash_ways import ready_made
 
 # Each ready-made way with values, and the commands that it comes to.
 COMMANDS = {

@@ -28,7 +28,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from serial.tools.list_ports_common import ListPortInfo
 
-from edgewright.board_resets import ResetCause
+from edgewright.boards.resets import ResetCause
 from edgewright.drivers import frames
 from edgewright.drivers.exchange import MAX_ATTEMPTS, Request
 from edgewright.drivers.frames import Damage, Frame, Region, Type

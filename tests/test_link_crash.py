@@ -2,7 +2,7 @@
 
 import pytest
 
-from edgewright.board_resets import ResetCause
+from edgewright.boards.resets import ResetCause
 from edgewright.drivers import frames
 from edgewright.drivers.frames import Damage, Fault, FrameDecoder
 

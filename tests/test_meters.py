@@ -20,8 +20,8 @@ from conftest import DIGITS, DIGITS_TEST, REPOSITORY, need
 
 import edgewright as ew
 from edgewright.arguments import meter_options
-from edgewright.board_power import Power
 from edgewright.boards import load_target
+from edgewright.boards.power import Power
 from edgewright.drivers.device import DeviceRun
 from edgewright.drivers.meters.core import Lock, MeterOptions, Stream
 from edgewright.drivers.meters.registry import METERS, check_meter, open_meter

@@ -11,7 +11,7 @@ from pathlib import Path
 from elftools.common.exceptions import ELFError
 from elftools.elf.elffile import ELFFile
 
-from edgewright.board_resets import ResetCause
+from edgewright.boards.resets import ResetCause
 from edgewright.drivers.frames import Fault
 from edgewright.errors import ToolError
 from edgewright.manifest import Manifest

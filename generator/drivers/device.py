@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from edgewright.board_resets import ResetCause
+from edgewright.boards.resets import ResetCause
 from edgewright.build import Firmware
 from edgewright.closing import Closing
 from edgewright.drivers.crash import describe_fault

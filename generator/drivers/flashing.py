@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from edgewright.boards import Target
+from edgewright.boards.flash_ways import FAMILY, IMAGES, KNOWN, PLACEHOLDER, FlashWay, Words, load_way
 from edgewright.build import Firmware
 from edgewright.drivers.device import Device, open_device
 from edgewright.drivers.process import find_tool, run
 from edgewright.errors import PortError, TargetError, ToolError
 from edgewright.firmware_image import read_image
-from edgewright.flash_ways import FAMILY, IMAGES, KNOWN, PLACEHOLDER, FlashWay, Words, load_way
 
 LOG = logging.getLogger(__name__)
 OnProgress = Callable[[str], None]

@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from edgewright.board_resets import ResetCause
+from edgewright.boards.resets import ResetCause
 from edgewright.errors import DeviceError
 
 PROTOCOL_VERSION = 2

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from edgewright.board_resets import ResetCause
+from edgewright.boards.resets import ResetCause
 from edgewright.closing import Closing
 from edgewright.drivers import frames
 from edgewright.drivers.batches import Batches

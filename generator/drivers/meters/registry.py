@@ -9,8 +9,8 @@ import contextlib
 from collections.abc import Callable
 from dataclasses import replace
 
-from edgewright.board_power import MARKS
 from edgewright.boards import Target
+from edgewright.boards.power import MARKS
 from edgewright.drivers.device import DeviceRun
 from edgewright.drivers.meters.core import Meter, MeterOptions
 from edgewright.drivers.meters.joulescope import Joulescope
