@@ -3,43 +3,34 @@
 In comes a port's URL, out come arrays and figures. A damaged or lost frame is sent again; whatever cannot be
 repaired within the limits is a `DeviceError` that says which request, how often it was tried, for how long.
 The line keeps its order (no frame overtakes another); that is all the protocol asks of it. docs/PROTOCOL.md
-has the protocol, `exchange` its repetitions, `frames` its bytes, `line` the port. It never interprets a sample:
-that is `device`.
+has the protocol, `session` its begin and end, `exchange` its repetitions, `frames` its bytes, `line` the port.
+It never interprets a sample: that is `device`.
 """
 
 from __future__ import annotations
 
-import secrets
 import struct
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from edgewright.boards.resets import ResetCause
-from edgewright.closing import Closing
 from edgewright.drivers import frames
 from edgewright.drivers.batches import Batches
 from edgewright.drivers.exchange import (
     DeviceCrashError,
     DeviceResetError,
-    Exchange,
-    RefusedError,
     Request,
     SilentError,
 )
-from edgewright.drivers.frames import Damage, DeviceInfo, Fault, Frame, Region, TensorDescriptor, Type
+from edgewright.drivers.frames import Damage, DeviceInfo, Fault, Region, TensorDescriptor, Type
 from edgewright.drivers.line import BITS_PER_BYTE, Line
+from edgewright.drivers.session import Session
 from edgewright.errors import DataError, DeviceError, MemoryPlanError, PortError
 
-HELLO_INTERVAL_S = 0.25  # a board that boots meanwhile, or resynchronises, answers the next one
-HELLOS_TO_LOST = 4  # unanswered: the device may still be at another baud rate, which it leaves after this much noise
-LOST_BYTES = 2 * frames.encoded_max_bytes(1024)
-BAUD_TRIAL_S = 0.6  # at a new rate; one HELLO's answer takes milliseconds
-FAREWELL_S = 0.3  # for the device's answer that it is back at the rate of the start
 _RUN_STEPS = 32  # that the device takes at a time
 MAX_RESETS = 3  # of the device at one and the same batch: then the batch itself is at fault
 
@@ -96,106 +87,22 @@ class LinkStats:
     stack_size_bytes: int | None
 
 
-class Link(Closing):
-    """One open line to one device. Not for several threads. Use as a context manager, or call `close`."""
+class Link(Session):
+    """What is done in a session: samples out, outputs and ticks back, in batches or step by step."""
 
     def __init__(self, line: Line, timeout_s: float, connect_timeout_s: float) -> None:
-        self._line = line
-        self._connect_timeout_s = connect_timeout_s
-        self._timeout_s = timeout_s
-        self._start_rate = line.rate
-        self._exchange = Exchange(line, timeout_s)
-        self._info: DeviceInfo | None = None
-        self._session = secrets.randbelow(2**32 - 1) + 1
+        super().__init__(line, timeout_s, connect_timeout_s)
         self._run_number = 0
         self._earlier_runs = 0  # inferences before the device's last reset, where someone counts
         self._bytes_loaded = self._bytes_read = 0
         self._seconds = 0.0
 
-    @classmethod
-    def open(cls, url: str, *, baudrate: int = 115200, timeout_s: float = 2.0, connect_timeout_s: float = 10.0) -> Link:
-        """Open the port `url`: /dev/tty*, COM*, a pty's path, socket://HOST:PORT or rfc2217://HOST:PORT.
-
-        Units: `timeout_s` is how long an answer may take before its request is sent again;
-            `connect_timeout_s` is the limit of `hello`.
-        Raises: PortError when the port does not exist, refuses, or is in use.
-        """
-        return cls(Line(url, baudrate, timeout_s), timeout_s, connect_timeout_s)
-
-    def close(self) -> None:
-        """Close the port. A device whose baud rate was raised is asked to go back, for whoever comes next."""
-        try:
-            if self._line.rate != self._start_rate:
-                with suppress(DeviceError):
-                    self._say_farewell()
-        finally:
-            self._line.close()
-
-    def _say_farewell(self) -> None:
-        pending = self._exchange.send_new(Request(Type.SET_BAUD, struct.pack("<I", self._start_rate)))
-        deadline = time.monotonic() + FAREWELL_S
-        while time.monotonic() < deadline:
-            if any(isinstance(e, Frame) and e.seq == pending.seq for e in self._exchange.receive(deadline)):
-                return
-
-    @property
-    def has_baudrate(self) -> bool:
-        """Whether a line of a known rate is behind the port: a socket has none, nor a pseudo-terminal."""
-        return self._line.baudrate is not None
-
-    @property
-    def rate(self) -> int:
-        """The present baud rate, of use or not."""
-        return self._line.rate
-
-    @property
-    def traffic(self) -> Exchange:
-        """The counters of this end; they need no answer of the device's."""
-        return self._exchange
-
-    # ---- requests ----
-
-    def hello(self) -> DeviceInfo:
-        """Find the device, begin a session, and return what it says about itself.
-
-        Works from any state of the line: in the middle of a frame, or while the device still starts.
-        Raises: PortError when nothing valid comes within the limit; DeviceError for another protocol version.
-        """
-        return self._say_hello(self._connect_timeout_s)
-
-    def _say_hello(self, limit_s: float) -> DeviceInfo:
-        self._info = None
-        seq = self._exchange.next_seq()
-        bytes_before = self._exchange.bytes_received
-        try:
-            body, tries = self._await_hello(seq, limit_s)
-        except DeviceCrashError:
-            raise
-        except DeviceError as error:
-            raise PortError(f"{error}, before any answer") from error
-        if body is None:
-            heard = self._exchange.bytes_received - bytes_before
-            came = f"{heard} bytes came, none of them an answer" if heard else "not a byte came"
-            raise PortError(
-                f"{self._line.url}: no device answered {tries} HELLOs in {limit_s:g} s ({came}). "
-                "Does the board run firmware made by edgewright, and is the baud rate right?"
-            )
-        info = frames.parse_hello(body)
-        if info.session != self._session:
-            raise DeviceError(f"{self._line.url}: the device answered the HELLO of another host")
-        # A slow line needs its time for the largest frame there and back.
-        wire = 2 * frames.encoded_max_bytes(info.max_body_bytes)
-        self._exchange.timeout_s = self._timeout_s + self._line.seconds_for(wire)
-        self._exchange.window_bytes = info.rx_buffer_bytes
-        self._info = info
-        return info
-
     def describe(self) -> tuple[TensorDescriptor, ...]:
         """Return the descriptors of all inputs, then of all outputs. Raises: DeviceError when they cannot be."""
-        info = self._session_info()
+        info = self.session_info()
         count = info.n_inputs + info.n_outputs
         requests = (Request(Type.DESCRIBE, struct.pack("<H", i), i, f" of tensor {i}") for i in range(count))
-        found = {r.index: frames.parse_describe(body, r.index, info) for r, body in self._exchange.answers(requests)}
+        found = {r.index: frames.parse_describe(body, r.index, info) for r, body in self.exchange.answers(requests)}
         tensors = [found[i] for i in range(count)]
         frames.check_overlap(tensors)
         return tuple(tensors)
@@ -225,9 +132,9 @@ class Link(Closing):
             DeviceError when it fails, was reset three times in one batch, or a request is not answered within its
             limits; DeviceCrashError where a report came with the last of these resets, or the device never came back.
         """
-        info = self._session_info()
+        info = self.session_info()
         _check_samples(samples, batch_size, info)
-        batches = Batches(self._line.url, samples, info, batch_size, overlap, inference_timeout_s, on_progress)
+        batches = Batches(self.line.url, samples, info, batch_size, overlap, inference_timeout_s, on_progress)
         resets: list[Reset] = []
         batches.earlier_runs = self._earlier_runs
         first_batch_at = 0.0
@@ -235,14 +142,14 @@ class Link(Closing):
             started = time.monotonic()
             number, self._run_number = self._run_number + 1, self._run_number + batches.count
             try:
-                for request, body in self._exchange.answers(batches.requests(number)):
+                for request, body in self.exchange.answers(batches.requests(number)):
                     batches.answered(request, body)
                     if batches.finished and not first_batch_at:
                         first_batch_at = time.monotonic()
                 break
             except (DeviceResetError, DeviceCrashError, SilentError) as error:
                 # A device that was reset at a raised rate is at that of its start again, and hears nothing.
-                if isinstance(error, SilentError) and self._line.rate == self._start_rate:
+                if isinstance(error, SilentError) and self.line.rate == self._start_rate:
                     raise
                 resets.append(self._after_reset(error, info, batches.finished))
                 often = sum(reset.batch == batches.finished for reset in resets)
@@ -276,7 +183,7 @@ class Link(Closing):
         """
         fault = error.fault if isinstance(error, DeviceCrashError) else None
         try:
-            info = self._say_hello_again(before)
+            info = self.say_hello_again(before)
         except PortError as lost:
             if fault is None:
                 raise
@@ -285,8 +192,8 @@ class Link(Closing):
 
     def _too_often(self, last: Reset, how: str) -> DeviceError:
         if last.fault is not None:
-            return DeviceCrashError(f"{self._line.url}: the device crashed {how}", last.fault, how)
-        return DeviceError(f"{self._line.url}: the device was reset {last.cause.words} {how}")
+            return DeviceCrashError(f"{self.line.url}: the device crashed {how}", last.fault, how)
+        return DeviceError(f"{self.line.url}: the device was reset {last.cause.words} {how}")
 
     def run_steps(
         self, sample: npt.NDArray[np.uint8] | None, first: int, stop: int, limit_s: float = 60.0
@@ -296,10 +203,10 @@ class Link(Closing):
         `sample`: its packed inputs; None: those that are there, which goes on with the inference from step `first`.
         Shapes: `sample` (input_bytes,). Raises: DataError, MemoryPlanError as `run_batches`; DeviceError.
         """
-        info = self._session_info()
+        info = self.session_info()
         if not 0 <= first < stop <= info.n_steps:
             raise DeviceError(
-                f"{self._line.url}: the device has no steps {first} to {stop - 1}, but {info.n_steps} in all"
+                f"{self.line.url}: the device has no steps {first} to {stop - 1}, but {info.n_steps} in all"
             )
         if sample is not None:
             _check_samples(sample.reshape(1, -1), None, info)
@@ -317,14 +224,14 @@ class Link(Closing):
         (answer,) = self._ask([Request(Type.RUN, body, 0, f" of steps {first} to {stop - 1}", limit_s, 1)])
         if len(answer) != 12 or answer[:8] != struct.pack("<II", 0, 1):
             raise DeviceError(
-                f"{self._line.url}: the RUN of steps {first} to {stop - 1} was answered with {answer.hex()}"
+                f"{self.line.url}: the RUN of steps {first} to {stop - 1} was answered with {answer.hex()}"
             )
         ticks = self.read(Region.STEP_TICKS, 0, (stop - first) * frames.STEP_TICK_BYTES)
         return np.frombuffer(ticks, "<u4").astype(np.uint32)
 
     def read(self, region: int, offset: int, n_bytes: int) -> bytes:
         """Return bytes of a region of the device's memory. Raises: DeviceError."""
-        chunk = self._session_info().max_body_bytes
+        chunk = self.session_info().max_body_bytes
         pieces = [(at, min(chunk, n_bytes - at)) for at in range(0, n_bytes, chunk)]
         answers = self._ask(
             Request(Type.READ, struct.pack("<III", region, offset + at, size), i, f" of region {region} at byte {at}")
@@ -333,44 +240,31 @@ class Link(Closing):
         for answer, (at, size) in zip(answers, pieces, strict=True):
             if len(answer) != size:
                 raise DeviceError(
-                    f"{self._line.url}: READ of region {region} at byte {at} brought {len(answer)} bytes, not {size}"
+                    f"{self.line.url}: READ of region {region} at byte {at} brought {len(answer)} bytes, not {size}"
                 )
         return b"".join(answers)
 
     def _ask(self, requests: Iterable[Request]) -> list[bytes]:
         """Return the answers, in the order of the requests' numbers."""
-        answers = [(request.index, body) for request, body in self._exchange.answers(requests)]
+        answers = [(request.index, body) for request, body in self.exchange.answers(requests)]
         return [body for _, body in sorted(answers, key=lambda answer: answer[0])]
-
-    def _say_hello_again(self, before: DeviceInfo) -> DeviceInfo:
-        """Begin a session with a device that was reset. Raises: DeviceError where it is not the same any more."""
-        if self._line.rate != self._start_rate:
-            self._line.set_baudrate(self._start_rate)
-            self._session = secrets.randbelow(2**32 - 1) + 1  # it may not have been a reset, and a RUN goes on
-        info = self.hello()
-        fields = ("build_id", "capacity_samples", "input_bytes", "output_bytes")
-        if any(getattr(info, f) != getattr(before, f) for f in fields):
-            raise DeviceError(
-                f"{self._line.url}: after a reset in mid-run the device is another one, or runs another build"
-            )
-        return info
 
     def stats(self) -> LinkStats:
         """Ask the device for its counters and return them with the host's. Raises: DeviceError."""
-        self._session_info()
-        ((_, body),) = self._exchange.answers([Request(Type.STATS)])
+        self.session_info()
+        ((_, body),) = self.exchange.answers([Request(Type.STATS)])
         device = frames.parse_stats(body)
         measured = device.stack_size_bytes > 0
-        seconds, baudrate = self._seconds, self._line.baudrate
+        seconds, baudrate = self._seconds, self.line.baudrate
         payload_bytes = self._bytes_loaded + self._bytes_read
         rate = payload_bytes / seconds if seconds > 0 else None
         busier = max(self._bytes_loaded, self._bytes_read) * BITS_PER_BYTE
         return LinkStats(
-            frames_sent=self._exchange.frames_sent,
-            frames_received=self._exchange.frames_received,
-            retransmits=self._exchange.retransmits,
-            crc_errors=self._exchange.damaged[Damage.CRC] + device.crc_errors,
-            framing_errors=self._exchange.damaged[Damage.FRAMING] + device.framing_errors,
+            frames_sent=self.exchange.frames_sent,
+            frames_received=self.exchange.frames_received,
+            retransmits=self.exchange.retransmits,
+            crc_errors=self.exchange.damaged[Damage.CRC] + device.crc_errors,
+            framing_errors=self.exchange.damaged[Damage.FRAMING] + device.framing_errors,
             payload_bytes=payload_bytes,
             seconds=seconds,
             payload_bytes_per_second=rate,
@@ -378,66 +272,6 @@ class Link(Closing):
             stack_used_bytes=device.stack_used_bytes if measured else None,
             stack_size_bytes=device.stack_size_bytes if measured else None,
         )
-
-    def reset(self) -> None:
-        """Restart the device; the next request says hello again. Raises: DeviceError when it does not confirm."""
-        for _ in self._exchange.answers([Request(Type.RESET)]):
-            self._info = None
-
-    def set_baudrate(self, baudrate: int) -> bool:
-        """Change the line's rate at both ends; False where the device refuses or the rate does not work.
-
-        In that case the old rate is back at both ends. Raises: PortError, DeviceError when the device is lost.
-        """
-        self._session_info()
-        old = self._line.rate
-        try:
-            for _ in self._exchange.answers([Request(Type.SET_BAUD, struct.pack("<I", baudrate), what=f" {baudrate}")]):
-                self._line.set_baudrate(baudrate)
-        except RefusedError:
-            return False
-        try:
-            self._say_hello(BAUD_TRIAL_S)
-        except (PortError, DeviceError):
-            self._line.set_baudrate(old)
-            self.hello()
-            return False
-        return True
-
-    # ---- frames out and in ----
-
-    def _session_info(self) -> DeviceInfo:
-        return self._info if self._info is not None else self.hello()
-
-    def _await_hello(self, seq: int, limit_s: float) -> tuple[bytes | None, int]:
-        """Send HELLOs until one is answered; return the answer's body, or None at the limit, and the tries.
-
-        A fault that the device reports is no answer, as it starts anew then. Raises: DeviceCrashError where it was the
-        last that came.
-        """
-        crash: DeviceCrashError | None = None
-        wire = b"\0" + frames.encode_frame(Type.HELLO, seq, frames.hello_body(self._session))
-        now = next_send = time.monotonic()
-        deadline = now + limit_s
-        tries = 0
-        while now < deadline:
-            if now >= next_send:
-                lost = tries > 0 and tries % HELLOS_TO_LOST == 0
-                self._exchange.write(bytes(LOST_BYTES) + wire if lost else wire)
-                tries += 1
-                next_send = now + HELLO_INTERVAL_S
-            try:
-                events = self._exchange.receive(min(next_send, deadline))
-            except DeviceCrashError as error:
-                crash, events = error, []
-            for event in events:
-                is_reply = isinstance(event, Frame) and event.type == Type.HELLO | frames.REPLY_FLAG
-                if isinstance(event, Frame) and is_reply and event.seq == seq:
-                    return event.body, tries
-            now = time.monotonic()
-        if crash is not None:
-            raise crash
-        return None, tries
 
 
 def _check_samples(samples: npt.NDArray[np.uint8], batch_size: int | None, info: DeviceInfo) -> None:
