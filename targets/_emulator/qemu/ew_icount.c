@@ -104,6 +104,7 @@ static size_t n_parts;
 static counts *record; /* the whole, then each part */
 
 static bool inside;         /* between begin and end */
+static unsigned int runner; /* the processor that is: others of a board with several are parked, and wait in loops */
 static bool is_returning;   /* between resume and the end of the handler's return */
 static unsigned int pauses; /* depth: a handler may be interrupted by another */
 static size_t part;         /* that is running */
@@ -129,7 +130,9 @@ static void close_last(uint64_t next_address, uint32_t next_kind)
 static void on_piece(unsigned int vcpu, void *data)
 {
     const piece *it = data;
-    (void)vcpu;
+    if (vcpu != runner) {
+        return;
+    }
     if (is_returning) {
         is_returning = false;
         return;
@@ -148,8 +151,8 @@ static void on_piece(unsigned int vcpu, void *data)
 /* An inference never begins in a handler: what a reset in a handler left behind ends here. */
 static void on_begin(unsigned int vcpu, void *data)
 {
-    (void)vcpu;
     (void)data;
+    runner = vcpu;
     inside = true;
     is_returning = false;
     pauses = 0;
@@ -161,8 +164,7 @@ static void on_begin(unsigned int vcpu, void *data)
 static void on_end(unsigned int vcpu, void *data)
 {
     const piece *marker = data;
-    (void)vcpu;
-    if (!inside) {
+    if (!inside || vcpu != runner) {
         return;
     }
     close_last(marker->address, OP_NONE);
@@ -176,17 +178,17 @@ static void on_end(unsigned int vcpu, void *data)
 
 static void on_pause(unsigned int vcpu, void *data)
 {
-    (void)vcpu;
     (void)data;
-    pauses++;
-    is_returning = false;
+    if (vcpu == runner) {
+        pauses++;
+        is_returning = false;
+    }
 }
 
 static void on_resume(unsigned int vcpu, void *data)
 {
-    (void)vcpu;
     (void)data;
-    if (pauses > 0 && --pauses == 0) {
+    if (vcpu == runner && pauses > 0 && --pauses == 0) {
         is_returning = true;
     }
 }
