@@ -67,9 +67,10 @@ MAIN = """
 static void (*const snippets[])(void) = {%(names)s};
 int main(void)
 {
+    uint8_t command = 255; /* boards drop what comes before they are ready, and say when they are */
     ew_port_init();
+    ew_port_write(&command, 1);
     for (;;) {
-        uint8_t command;
         (void)ew_port_read(&command, 1);
         snippets[command]();
         ew_port_write(&command, 1);
@@ -99,6 +100,7 @@ def test_cycles_of_instructions(model, tmp_path):
     snippets = SNIPPETS[model]
     elf = build_firmware(target, tmp_path, source=program(snippets))
     with running(target, elf, "plugin") as board:
+        assert board.read(1) == bytes([255])
         for index in range(len(snippets)):
             board.socket.sendall(bytes([index]))
             assert board.read(1) == bytes([index])
