@@ -22,7 +22,13 @@ BUILT = [target for target in list_targets() if target.evidence == "built"]
 MHZ = 1_000_000
 
 
-@pytest.fixture(params=BUILT, ids=lambda target: target.name)
+PARAMS = [
+    pytest.param(board, marks=() if board.name in ("nucleo-h743zi", "esp32-c3") else pytest.mark.slow, id=board.name)
+    for board in BUILT
+]
+
+
+@pytest.fixture(params=PARAMS)
 def target(request: pytest.FixtureRequest) -> Target:
     board: Target = request.param
     need_tools(board)

@@ -220,6 +220,7 @@ def test_labels_that_do_not_fit(run: Run, tmp_path: Path) -> None:
     refused(run("deploy", model, "-t", "host", "-d", data), "class -1", "sample 0")
 
 
+@pytest.mark.slow
 def test_a_project_built_by_plain_cmake(run: Run, tmp_path: Path) -> None:
     need("gcc", "cmake", "make")
     run("generate", DIGITS, "-t", "host", "-o", "p", "-q")

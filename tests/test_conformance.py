@@ -214,6 +214,7 @@ def test_reasons_are_grouped() -> None:
     assert (first.text, first.cases, first.alone, second.cases) == ("operator Foo", 2, 1, 1)
 
 
+@pytest.mark.slow
 def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     relu = CaseResult("node/test_relu", "Relu", "wrong", "it is")
     monkeypatch.setattr(cli, "run_suite", lambda *args: SuiteResult((relu,), {"run": 1.0}, 1, 1))

@@ -92,6 +92,7 @@ def test_a_stack_overflow_that_nothing_stopped_is_found_after_the_sample(firmwar
     check(firmware, caplog, DAMAGE, ResetCause.STACK_OVERFLOW, "stack overflow")
 
 
+@pytest.mark.slow
 @on(FAST, "lm3s6965evb")
 def test_an_inference_that_hangs(firmware, caplog):
     """The watchdog is fed between samples, and while the host says nothing. It warns by the NMI, and by a line."""

@@ -180,11 +180,8 @@ def _emulators() -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("number", [
-    signal.SIGINT,
-    pytest.param(signal.SIGTERM, marks=pytest.mark.slow),
-    pytest.param(signal.SIGKILL, marks=pytest.mark.slow),
-])  # fmt: skip
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_an_interrupted_run_leaves_no_emulator(number: signal.Signals, emulated_m4: str, tmp_path: Path) -> None:
     before = _emulators()
     x = np.zeros((20_000, 1, 8, 8), np.float32)
@@ -257,9 +254,9 @@ def on_board() -> dict[int, list[Case]]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("opset", "first"), [
-    pytest.param(opset, first, marks=[] if (opset, first) == (17, 0) else pytest.mark.slow)
-    for opset, cases in sorted(on_board().items()) for first in range(0, len(cases), TOGETHER)
+    (opset, first) for opset, cases in sorted(on_board().items()) for first in range(0, len(cases), TOGETHER)
 ])  # fmt: skip
 def test_every_operator_on_the_emulated_core(opset: int, first: int, emulated_m4: str) -> None:
     some = on_board()[opset][first : first + TOGETHER]

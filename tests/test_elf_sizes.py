@@ -49,6 +49,7 @@ def read_elf(path: Path) -> tuple[list[tuple[str, int, int, bool]], dict[str, tu
     return sections, symbols
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("network", "target"), [
     *(pytest.param(digits_int8, *param.values, id=param.id, marks=param.marks) for param in TARGETS),
     *(pytest.param(small_float, *param.values, id=f"float-{param.id}", marks=param.marks) for param in TARGETS[1::3]),

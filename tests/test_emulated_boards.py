@@ -17,7 +17,14 @@ UNDEFINED_INSTRUCTION = {"a": 3, "r": 2}  # what a fault's report calls it: Hard
 UNDEFINED_IN_ARM_STATE = 17  # 16 and the vector
 
 
-@pytest.fixture(scope="module", params=TARGETS, ids=lambda target: target.name)
+ONE_OF_EACH_CORE = {target.isa: target.name for target in reversed(TARGETS)}.values()
+PARAMS = [
+    pytest.param(target, marks=() if target.name in ONE_OF_EACH_CORE else pytest.mark.slow, id=target.name)
+    for target in TARGETS
+]
+
+
+@pytest.fixture(scope="module", params=PARAMS)
 def target(request):
     need_tools(request.param, "cc")
     return request.param
@@ -126,7 +133,7 @@ def test_keywords_int8(target, keywords_int8):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", sorted({target.isa: target.name for target in reversed(TARGETS)}.values()))
+@pytest.mark.parametrize("name", sorted(ONE_OF_EACH_CORE))
 def test_digits(name):
     """The float network of examples/digits is as good on each kind of core as on the host."""
     target = load_target(name)

@@ -48,6 +48,7 @@ def test_plugin_counts_exactly(elf):
         assert board.emulator.read_counts()[:, 0, 0].tolist() == [200_000, 4, 200_000, 2]
 
 
+@pytest.mark.slow
 @needs_emulator
 @needs_cc
 def test_interrupts_are_not_counted(elf):

@@ -262,6 +262,7 @@ def test_cmake_alone_builds_it(tmp_path: Path) -> None:
     assert (tmp_path / "a project" / "build" / "firmware").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["host", pytest.param("mps2-an386", marks=pytest.mark.slow)])
 def test_weights_in_a_file_give_the_same_results(target: str, tmp_path: Path) -> None:
     if target != "host":

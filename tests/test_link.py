@@ -564,6 +564,7 @@ def test_resynchronises_after_half_a_frame(device_program: Path) -> None:
             assert time.monotonic() - started < 0.2  # the very first HELLO
 
 
+@pytest.mark.slow
 @needs_gcc
 @pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")  # pyserial's own
 def test_rfc2217(device_program: Path) -> None:

@@ -166,6 +166,7 @@ def test_the_sdist_holds_all_that_the_wheel_needs(dist: Path) -> None:
     assert not names & set(RUBBISH)
 
 
+@pytest.mark.slow
 def test_an_installed_wheel_works_from_anywhere(dist: Path, tmp_path: Path) -> None:
     python = fresh_environment(tmp_path / "environment")
     pip_install(python, only(dist, "*.whl"))

@@ -343,6 +343,7 @@ IN_FLOATS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", COMPUTED, ids=lambda change: change.__name__)
 def test_what_can_be_computed_is_what_onnxruntime_computes(change: Callable[[Edit], None]) -> None:
     edit = Edit()

@@ -212,6 +212,7 @@ def lowered(layer: Layer, seed: int) -> tuple[Any, Graph, dict[str, np.ndarray]]
     return model, graph, builder.inputs(model, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS, ids=_id)
 def test_c_on_host_equals_the_definition(layer: Layer, tmp_path: Path) -> None:
     need("gcc")

@@ -195,6 +195,7 @@ def small(tmp_path: Path, dtcm_bytes: int) -> str:
     return str(folder)
 
 
+@pytest.mark.slow
 def test_an_arena_that_does_not_fit_spreads_over_regions(tmp_path: Path) -> None:
     need("arm-none-eabi-gcc", "qemu-system-arm")
     spread, outputs = run(ew.load(DIGITS), small(tmp_path, 8192 + 8192 + 296 + 3500), io="arena")

@@ -109,6 +109,7 @@ def test_c_on_host_equals_the_definition(seed: int, tmp_path: Path) -> None:
     np.testing.assert_array_equal(got.reshape(wanted.shape), wanted)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("board", ["mps2-an385", "mps2-an386"])
 def test_boards_equal_the_definition(board: str, tmp_path: Path) -> None:
     need("arm-none-eabi-gcc", "qemu-system-arm")

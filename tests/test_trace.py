@@ -84,6 +84,7 @@ def test_floats_in_an_arena_that_has_the_ports() -> None:
     check_good_and_bad(ew.generate(ew.load(DIGITS), "host", io="arena").build(), "pty", "conv3")
 
 
+@pytest.mark.slow
 def test_a_wrong_layer_is_named_on_an_emulated_board(quantized, emulated_m4: str) -> None:
     """In bands of rows: the layer's parts are put together."""
     built = ew.generate(quantized, emulated_m4, "ram").build()
@@ -135,6 +136,7 @@ def test_times_and_single_tensors(quantized) -> None:
     assert all(record.time_us is not None and record.cycles is None for record in report.profile)
 
 
+@pytest.mark.slow
 def test_more_steps_than_the_device_takes_at_a_time() -> None:
     """Seventy steps in three RUNs that go on from each other; and in one in-process, with the same tensors."""
     nodes = [helper.make_node(("Sin", "Cos")[k % 2], [f"t{k}"], [f"t{k + 1}"]) for k in range(70)]
