@@ -1,5 +1,6 @@
 """The link on bad lines, with hostile devices, and its parser under libFuzzer; benchmarks/link_faults.py does more."""
 
+import os
 import random
 import shutil
 import socket
@@ -37,6 +38,7 @@ from line_proxy import KINDS, Faults
 from link_faults import soak
 
 SEED = 20261122
+FUZZ_S = int(os.environ.get("EDGEWRIGHT_FUZZ_S", "4"))
 LIMIT_S = 6.0
 
 
@@ -178,7 +180,7 @@ def test_the_device_under_libfuzzer(tmp_path) -> None:
     (corpus / "steps").write_bytes(hello + steps + bytes([Type.READ, 12]) + struct.pack("<3I", 2, 0, 12))
     (corpus / "runs").write_bytes(hello + later + run + bytes([Type.READ, 12]) + struct.pack("<III", 0, 0, 64))
     done = subprocess.run(
-        [tmp_path / "f", "-max_total_time=4", "-max_len=1500", f"-seed={SEED}", corpus],
-        capture_output=True, text=True, timeout=60, check=False,
+        [tmp_path / "f", f"-max_total_time={FUZZ_S}", "-max_len=1500", f"-seed={SEED}", corpus],
+        capture_output=True, text=True, timeout=FUZZ_S + 60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]

@@ -5,6 +5,7 @@ The official runner of mlcommons/tiny is not part of the project; docs/MLPERF.md
 
 from __future__ import annotations
 
+import os
 import re
 import select
 import subprocess
@@ -27,6 +28,7 @@ from edgewright.drivers.process import start
 from edgewright.errors import DeviceError, EdgewrightError, PortError, TargetError
 
 SEED = 20260806
+FUZZ_S = int(os.environ.get("EDGEWRIGHT_FUZZ_S", "4"))
 
 # A program around the front: a port on standard input and output, and a model that copies 16 bytes to all its outputs.
 PROGRAM = r"""
@@ -353,3 +355,27 @@ def test_numbers_that_it_cannot_print_are_refused(elem_type: int, name: str) -> 
     model = imported(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 19)], ir_version=9))
     with pytest.raises(EdgewrightError, match=f"--front mlperf prints numbers: output 'y' is {name}"):
         ew.generate(model, "host", front="mlperf")
+
+
+@pytest.mark.slow
+def test_the_front_under_libfuzzer(tmp_path: Path) -> None:
+    need("clang")
+    runtime = REPOSITORY / "runtime_c"
+    argv = ["clang", "-std=c11", *WARNINGS, "-O1", "-g", "-fsanitize=fuzzer,address,undefined",
+            "-fno-sanitize-recover=all", *(f"-I{runtime / name}" for name in ("include", "link", "mlperf")),
+            str(REPOSITORY / "tests" / "c" / "mlperf_fuzz.c"), str(runtime / "mlperf" / "ew_mlperf.c"),
+            "-o", str(tmp_path / "f")]  # fmt: skip
+    built = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    if "libclang_rt.fuzzer" in built.stderr:
+        pytest.skip("this clang has no libFuzzer")
+    assert built.returncode == 0, built.stderr
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    load = b"db load 20%db " + bytes(range(20)).hex().encode() + b"%db print%"
+    (corpus / "infer").write_bytes(b"\x07\x00" + load + b"infer 3 1%results%")
+    (corpus / "energy").write_bytes(b"\x50\x01name%timestamp%profile%" + load + b"infer 2%help%")
+    done = subprocess.run(
+        [tmp_path / "f", f"-max_total_time={FUZZ_S}", "-max_len=600", f"-seed={SEED}", corpus],
+        capture_output=True, text=True, timeout=FUZZ_S + 60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-3000:]
