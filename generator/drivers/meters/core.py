@@ -13,7 +13,7 @@ import tempfile
 import threading
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -49,6 +49,7 @@ class Meter(Closing):
     title: ClassVar[str]
     channels: ClassVar[tuple[str, ...]]  # inputs for the marker; the first is the default
     supply_range_v: ClassVar[tuple[float, float] | None] = None  # None: it feeds no board, and measures the voltage
+    import_package: ClassVar[Callable[[], ModuleType] | None] = None  # imports what it is driven by
 
     def __init__(self, options: MeterOptions) -> None:
         """Open it. Raises: MeterError, ToolError."""
@@ -60,6 +61,18 @@ class Meter(Closing):
         """Find out before any work what is wrong with the options, or missing. Raises: MeterError, ToolError."""
         cls._chosen_channel(options.channel)
         cls._chosen_supply(options)
+        if cls.import_package is not None:
+            cls.import_package()
+
+    @contextlib.contextmanager
+    def told(self, what: str) -> Iterator[None]:
+        """What a package or a port raises meanwhile is the meter's failure, of `what`. Raises: MeterError."""
+        try:
+            yield
+        except MeterError:
+            raise
+        except Exception as error:
+            raise MeterError(f"{what}: {error}") from error
 
     @abstractmethod
     def start(self) -> None:

@@ -32,9 +32,14 @@ class Joulescope(Meter):
     title = "Joulescope"
     channels = ("GPI0", "GPI1", "GPI2", "GPI3")
 
+    @staticmethod
+    def import_package() -> ModuleType:
+        """Import it. Raises: ToolError."""
+        return package("pyjoulescope_driver", "pyjoulescope_driver", "joulescope")
+
     def __init__(self, options: MeterOptions) -> None:
         super().__init__(options)
-        driver = _package().Driver
+        driver = self.import_package().Driver
         self._blocks: dict[str, list[dict[str, Any]]] = {}
         self._guard = threading.Lock()
         self._kept = 0  # samples
@@ -46,7 +51,7 @@ class Joulescope(Meter):
         except Exception as error:
             raise MeterError(f"Joulescope: its driver does not start: {error}") from error
         try:
-            with self._told():
+            with self.told(f"Joulescope {self._device}"):
                 paths = [str(path) for path in self._driver.device_paths()]
             wanted = (options.address or "").lower()
             fits = [path for path in paths if path.lower().endswith(wanted)]
@@ -59,19 +64,13 @@ class Joulescope(Meter):
             self.close()
             raise
 
-    @classmethod
-    def check(cls, options: MeterOptions) -> None:
-        """The package, too."""
-        super().check(options)
-        _package()
-
     def _set_up(self) -> None:
         model = next((name for name in _SET_UP if name in self._device.lower()), None)
         if model is None or (model == "js110" and self.channel not in _JS110_LSB):
             raise MeterError(f"Joulescope: {self._device} with the marker on {self.channel} is none that is known here")
         self._lock = Lock(f"Joulescope {self._device}")
         settings = [*_SET_UP[model], *([_JS110_LSB[self.channel]] if model == "js110" else [])]
-        with self._told():
+        with self.told(f"Joulescope {self._device}"):
             self._driver.open(self._device, mode="defaults")
             self._open = True
             for topic, value in settings:
@@ -97,7 +96,7 @@ class Joulescope(Meter):
         """Begin to record."""
         with self._guard:
             self._blocks, self._kept = {signal: [] for signal in self._signals}, 0
-        with self._told():
+        with self.told(f"Joulescope {self._device}"):
             for signal in self._signals:
                 self._driver.subscribe(f"{self._device}/{signal}/!data", ["pub"], self._on_data)
             for signal in self._signals:
@@ -147,20 +146,6 @@ class Joulescope(Meter):
                 self._driver.publish(f"{self._device}/{signal}/ctrl", 0)
             with contextlib.suppress(Exception):
                 self._driver.unsubscribe(f"{self._device}/{signal}/!data", self._on_data)
-
-    @contextlib.contextmanager
-    def _told(self) -> Any:
-        """What the driver raises is the meter's failure."""
-        try:
-            yield
-        except MeterError:
-            raise
-        except Exception as error:
-            raise MeterError(f"Joulescope {self._device}: {error}") from error
-
-
-def _package() -> ModuleType:
-    return package("pyjoulescope_driver", "pyjoulescope_driver", "joulescope")
 
 
 class _Joined:

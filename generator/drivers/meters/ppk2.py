@@ -32,11 +32,16 @@ class Ppk2(Meter):
     supply_range_v = (0.8, 5.0)
     feeds = True
 
+    @staticmethod
+    def import_package() -> ModuleType:
+        """Import it. Raises: ToolError."""
+        return package("ppk2_api.ppk2_api", "ppk2-api", "ppk2")
+
     def __init__(self, options: MeterOptions) -> None:
         super().__init__(options)
         self._ppk: Any = None
         self._stream: Stream | None = None
-        api = _package().PPK2_API
+        api = self.import_package().PPK2_API
         self._port = options.address or _only(api.list_devices())
         try:
             self._ppk = api(
@@ -50,16 +55,10 @@ class Ppk2(Meter):
             self.close()
             raise
 
-    @classmethod
-    def check(cls, options: MeterOptions) -> None:
-        """The package, too."""
-        super().check(options)
-        _package()
-
     def _set_up(self) -> None:
         """Stop what a program before left running, read the calibration, and switch the board on."""
         ppk = self._ppk
-        with self._told():
+        with self.told(f"PPK2 on {self._port}"):
             ppk.stop_measuring()
             time.sleep(SETTLE_S)
             ppk.get_data()
@@ -94,7 +93,7 @@ class Ppk2(Meter):
     def start(self) -> None:
         """Begin to record."""
         ppk = self._ppk
-        with self._told():
+        with self.told(f"PPK2 on {self._port}"):
             ppk.get_data()
             ppk.remainder = {"sequence": b"", "len": 0}
             ppk.rolling_avg = ppk.rolling_avg4 = ppk.prev_range = None
@@ -111,13 +110,13 @@ class Ppk2(Meter):
         if stream is None:
             raise MeterError("PPK2: not started")
         time.sleep(SETTLE_S)
-        with self._told():
+        with self.told(f"PPK2 on {self._port}"):
             self._ppk.stop_measuring()
         stream.wait_until_quiet()
         raw = stream.bytes(f"PPK2 on {self._port}")
         words = np.frombuffer(raw[: len(raw) // 4 * 4], dtype="<u4")
         _check_count(words)
-        with self._told():
+        with self.told(f"PPK2 on {self._port}"):
             currents_ua, _ = self._ppk.get_samples(words.tobytes())
         if len(currents_ua) != len(words):
             raise MeterError(f"PPK2: {len(words) - len(currents_ua)} of {len(words)} samples make no current")
@@ -129,25 +128,11 @@ class Ppk2(Meter):
             f"PPK2 as {how}", self.channel,
         )  # fmt: skip
 
-    @contextlib.contextmanager
-    def _told(self) -> Any:
-        """What the package and the port raise is the meter's failure."""
-        try:
-            yield
-        except MeterError:
-            raise
-        except Exception as error:
-            raise MeterError(f"PPK2 on {self._port}: {error}") from error
-
 
 class Ppk2Ampere(Ppk2):
     """As ampere meter: something else feeds the board, with the voltage that the user says."""
 
     feeds = False
-
-
-def _package() -> ModuleType:
-    return package("ppk2_api.ppk2_api", "ppk2-api", "ppk2")
 
 
 def _check_count(words: Any) -> None:
