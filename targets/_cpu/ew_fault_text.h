@@ -72,4 +72,37 @@ EW_REPORT char *append_trace(char *at, const uintptr_t *from, const uintptr_t *e
     return at;
 }
 
+/* Why the board is about to be reset: an overflow, or a hang of which a watchdog has warned, or any other fault. */
+EW_REPORT ew_reset_cause fault_cause(int is_overflow)
+{
+    ew_reset_cause cause = is_overflow ? EW_RESET_STACK_OVERFLOW : EW_RESET_FAULT;
+#ifdef EW_WATCHDOG_MS
+    if (!is_overflow && ew_watchdog_has_warned()) {
+        cause = EW_RESET_WATCHDOG;
+    }
+    ew_watchdog_feed();
+#endif
+    return cause;
+}
+
+/* Notes the cause, and begins a report with it in `text`. */
+EW_REPORT char *begin_report(char *text, uint32_t exception, ew_reset_cause cause)
+{
+    ew_note_fault(cause);
+    *text = '\0';
+    return append_hex(append_hex(text + 1, "edgewright fault: exception=", exception), " cause=", (uint32_t)cause);
+}
+
+/* The last part of a report: what called, from the words of the stack on. */
+EW_REPORT void end_report(char *text, const void *from, const void *bottom, const void *top,
+                          int (*is_return_address)(uintptr_t word))
+{
+    const void *begin = (uintptr_t)from < (uintptr_t)bottom ? bottom : from;
+    char *at = append_trace(text, (const uintptr_t *)begin, (const uintptr_t *)top, is_return_address);
+    *at++ = '\n';
+    *at++ = '\0';
+    ew_port_write((const uint8_t *)text, (size_t)(at - text));
+    ew_reset_after_fault();
+}
+
 #endif

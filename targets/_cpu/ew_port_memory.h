@@ -1,6 +1,7 @@
-/* The part of ew_port.h that is the same on every bare-metal board: memory for batches, the stack's gauge, and what
- * outlives a reset. The port of a processor family includes it once, behind ew_board.h and the header of its registers. It
- * says before how the stack pointer is read (EW_READ_SP, assembler that puts it in %0), how much below it is left alone
+/* The part of ew_port.h that is the same on every bare-metal board: memory for batches, the stack's gauge, what
+ * outlives a reset, and the marks around an inference. The port of a processor family includes it once, behind ew_board.h and the header of its registers. It
+ * says before how the stack pointer is read (EW_READ_SP, assembler that puts it in %0), how a
+ * function returns (EW_RETURN, likewise), how much below it is left alone
  * (STACK_PAINT_MARGIN_WORDS: the painter's spills and an interrupt's frame) and, where a cache may hold writes back, how
  * those to a word get into the RAM (EW_FLUSH); and it defines restart(). */
 #ifndef EW_PORT_MEMORY_H
@@ -160,5 +161,45 @@ void ew_reset_after_fault(void)
 #endif
     }
 }
+
+/* ---- the begin of ew_port_init, and the marks around an inference ---- */
+
+static void port_begin(void)
+{
+    find_reset_cause();
+#ifdef EW_WATCHDOG_MS
+    ew_watchdog_init();
+#endif
+#if defined(EW_MARK_INIT) && !defined(EW_MARK_PULSES)
+    EW_MARK_INIT;
+    EW_MARK_LOW;
+#endif
+}
+
+#if defined(EW_MARK_HIGH) && !defined(EW_MARK_PULSES)
+/* The board has a marker pin for a power meter: high during an inference. */
+void ew_port_roi_begin(void)
+{
+    EW_MARK_HIGH;
+    __asm volatile(EW_MARKER_BEGIN ::: "memory");
+}
+
+void ew_port_roi_end(void)
+{
+    __asm volatile(EW_MARKER_END ::: "memory");
+    EW_MARK_LOW;
+}
+#else
+/* Naked, so that nothing but the return and the call of the end marker's function is counted besides the inference. */
+__attribute__((naked)) void ew_port_roi_begin(void)
+{
+    __asm volatile(EW_MARKER_BEGIN "\n " EW_RETURN);
+}
+
+__attribute__((naked)) void ew_port_roi_end(void)
+{
+    __asm volatile(EW_MARKER_END "\n " EW_RETURN);
+}
+#endif
 
 #endif

@@ -238,21 +238,8 @@ void ew_fault_report(uint32_t exception, uint32_t pc, uint32_t lr, const uint32_
     uint32_t status, address;
     __asm volatile("mrc p15, 0, %0, c5, c0, 0\n mrc p15, 0, %1, c6, c0, 0" : "=r"(status), "=r"(address));
     const int is_below = exception == DATA_ABORT && address < bottom && address >= (EW_STACK_GUARD & 0xFFF00000u);
-    ew_reset_cause cause = EW_RESET_FAULT;
     const int damaged = ew_stack_is_damaged();
-    if (is_below || damaged || sp < ew_stack_bottom) {
-        cause = EW_RESET_STACK_OVERFLOW;
-    }
-#ifdef EW_WATCHDOG_MS
-    else if (ew_watchdog_has_warned()) {
-        cause = EW_RESET_WATCHDOG;
-    }
-    ew_watchdog_feed();
-#endif
-    ew_note_fault(cause);
-    *text = '\0';
-    char *at = append_hex(text + 1, "edgewright fault: exception=", exception);
-    at = append_hex(at, " cause=", (uint32_t)cause);
+    char *at = begin_report(text, exception, fault_cause(is_below || damaged || sp < ew_stack_bottom));
     at = append_hex(at, " sp=", (uint32_t)(uintptr_t)sp);
     ew_port_write((const uint8_t *)text, (size_t)(at - text));
     at = append_hex(text, " dfsr=", status);
@@ -260,10 +247,5 @@ void ew_fault_report(uint32_t exception, uint32_t pc, uint32_t lr, const uint32_
     at = append_hex(at, " pc=", pc);
     at = append_hex(at, " lr=", lr);
     ew_port_write((const uint8_t *)text, (size_t)(at - text));
-    const uint32_t *from = damaged || sp < ew_stack_bottom ? ew_stack_bottom : sp;
-    at = append_trace(text, (const uintptr_t *)from, (const uintptr_t *)ew_stack_top, is_return_address);
-    *at++ = '\n';
-    *at++ = '\0';
-    ew_port_write((const uint8_t *)text, (size_t)(at - text));
-    ew_reset_after_fault();
+    end_report(text, damaged ? ew_stack_bottom : sp, ew_stack_bottom, ew_stack_top, is_return_address);
 }

@@ -154,24 +154,6 @@ static int wrote_below_stack(uint32_t cfsr)
 }
 #endif
 
-/* The last part of a report: what called, from the words of the stack on. */
-EW_REPORT void end_report(char *text, const uint32_t *from)
-{
-    const uintptr_t *words = (const uintptr_t *)(from < ew_stack_bottom ? ew_stack_bottom : from);
-    char *at = append_trace(text, words, (const uintptr_t *)ew_stack_top, is_return_address);
-    *at++ = '\n';
-    *at++ = '\0';
-    ew_port_write((const uint8_t *)text, (size_t)(at - text));
-    ew_reset_after_fault();
-}
-
-EW_REPORT char *begin_report(char *text, uint32_t exception, ew_reset_cause cause)
-{
-    ew_note_fault(cause);
-    *text = '\0';
-    return append_hex(append_hex(text + 1, "edgewright fault: exception=", exception), " cause=", (uint32_t)cause);
-}
-
 /* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
  * resets the board. A fault inside this report locks the core up, which a debugger and an emulator show. What lies on the
  * stack is read last: if the stack pointer itself was at fault, the registers have been sent. */
@@ -180,7 +162,6 @@ void ew_fault_report(const uint32_t *frame, uint32_t exc_return)
     enum { STACKED_LR = 5, STACKED_PC = 6, STACKED_WORDS = 8 };
     char text[128];
     uint32_t exception = EW_SCB_ICSR & 0x1FFu;
-    ew_reset_cause cause = EW_RESET_FAULT;
     int overflow = frame < ew_stack_bottom && (exc_return & 4u) == 0u;
     int lost = overflow; /* the frame could not be written */
     (void)ew_irq_save();
@@ -190,17 +171,7 @@ void ew_fault_report(const uint32_t *frame, uint32_t exc_return)
     overflow = overflow || wrote_below_stack(cfsr);
 #endif
     const int damaged = ew_stack_is_damaged();
-    if (overflow || damaged) {
-        cause = EW_RESET_STACK_OVERFLOW;
-    }
-#ifdef EW_WATCHDOG_MS
-    else if (ew_watchdog_has_warned()) {
-        cause = EW_RESET_WATCHDOG;
-    }
-    ew_watchdog_feed();
-#endif
-
-    char *at = begin_report(text, exception, cause);
+    char *at = begin_report(text, exception, fault_cause(overflow || damaged));
     at = append_hex(at, " exc_return=", exc_return);
     at = append_hex(at, " sp=", (uint32_t)(uintptr_t)frame);
     ew_port_write((const uint8_t *)text, (size_t)(at - text));
@@ -218,5 +189,6 @@ void ew_fault_report(const uint32_t *frame, uint32_t exc_return)
         ew_port_write((const uint8_t *)text, (size_t)(at - text));
         frame += STACKED_WORDS;
     }
-    end_report(text, damaged ? ew_stack_bottom : frame); /* there the calls that went too deep have left their addresses */
+    /* At the bottom, the calls that went too deep have left their addresses. */
+    end_report(text, damaged ? ew_stack_bottom : frame, ew_stack_bottom, ew_stack_top, is_return_address);
 }

@@ -144,24 +144,6 @@ EW_REPORT int is_return_address(uintptr_t word)
            (__riscv_xlen == 32 && (code[-1] & 0xE003u) == 0x2001u);
 }
 
-/* The last part of a report: what called, from the words of the stack on. */
-EW_REPORT void end_report(char *text, const uintptr_t *from)
-{
-    const uintptr_t *bottom = (const uintptr_t *)(uintptr_t)ew_stack_bottom;
-    char *at = append_trace(text, from < bottom ? bottom : from, (const uintptr_t *)(uintptr_t)ew_stack_top, is_return_address);
-    *at++ = '\n';
-    *at++ = '\0';
-    ew_port_write((const uint8_t *)text, (size_t)(at - text));
-    ew_reset_after_fault();
-}
-
-EW_REPORT char *begin_report(char *text, uint32_t exception, ew_reset_cause cause)
-{
-    ew_note_fault(cause);
-    *text = '\0';
-    return append_hex(append_hex(text + 1, "edgewright fault: exception=", exception), " cause=", (uint32_t)cause);
-}
-
 /* Says in plain text what happened, between two zero bytes so that a host that speaks frames sees a damaged one, and
  * resets the board. Addresses of the program have 32 bits. The stack's words are read last: see cortex-m/startup.c. */
 void ew_exception(const uintptr_t *sp, uintptr_t ra)
@@ -171,23 +153,14 @@ void ew_exception(const uintptr_t *sp, uintptr_t ra)
     char text[128];
     __asm volatile("csrr %0, mcause\n csrr %1, mepc\n csrr %2, mtval" : "=r"(number), "=r"(pc), "=r"(value));
     const int is_below = (uintptr_t)sp < bottom || (number == EW_STORE_FAULT && value < bottom && value >= EW_STACK_GUARD);
-    ew_reset_cause cause = EW_RESET_FAULT;
     const int damaged = ew_stack_is_damaged();
-    if (is_below || damaged) {
-        cause = EW_RESET_STACK_OVERFLOW;
-    }
-#ifdef EW_WATCHDOG_MS
-    else if (ew_watchdog_has_warned()) {
-        cause = EW_RESET_WATCHDOG;
-    }
-    ew_watchdog_feed();
-#endif
-    char *at = begin_report(text, (uint32_t)number, cause);
+    char *at = begin_report(text, (uint32_t)number, fault_cause(is_below || damaged));
     at = append_hex(at, " sp=", (uint32_t)(uintptr_t)sp);
     at = append_hex(at, " mtval=", (uint32_t)value);
     at = append_hex(at, " pc=", (uint32_t)pc);
     ew_port_write((const uint8_t *)text, (size_t)(at - text));
     at = append_hex(text, " lr=", (uint32_t)ra);
     ew_port_write((const uint8_t *)text, (size_t)(at - text));
-    end_report(text, damaged ? (const uintptr_t *)bottom : sp); /* there the calls that went too deep have left their addresses */
+    /* At the bottom, the calls that went too deep have left their addresses. */
+    end_report(text, damaged ? (const void *)bottom : sp, ew_stack_bottom, ew_stack_top, is_return_address);
 }
